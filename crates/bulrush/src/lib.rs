@@ -1,0 +1,3 @@
+//! Background jobs.
+pub mod model;
+pub mod port;

@@ -1,0 +1,115 @@
+//! Sizes and counts that a queue holds everybody to.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What a queue accepts. Beyond a bound there is a [`BoundError`] that names it, and nothing has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Bounds {
+    /// A job's data, bytes.
+    pub data_bytes: usize,
+    /// A job's result, bytes.
+    pub result_bytes: usize,
+    /// Log lines kept per job.
+    pub log_lines: usize,
+    /// One log line, bytes.
+    pub log_line_bytes: usize,
+    /// Failed attempts kept per job; the oldest go first.
+    pub errors: usize,
+    /// An error's or a progress message, bytes; longer ones are cut.
+    pub message_bytes: usize,
+    /// Tags per job.
+    pub tags: usize,
+    /// A name, tag, group, key or owner, bytes.
+    pub label_bytes: usize,
+    /// Jobs in one call, a flow's children included.
+    pub call_items: usize,
+    /// All payloads of one call, bytes.
+    pub call_bytes: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            data_bytes: 1 << 20,
+            result_bytes: 1 << 20,
+            log_lines: 1_000,
+            log_line_bytes: 4_096,
+            errors: 10,
+            message_bytes: 4_096,
+            tags: 16,
+            label_bytes: 256,
+            call_items: 1_000,
+            call_bytes: 4 << 20,
+        }
+    }
+}
+
+/// A bound by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Bound {
+    /// [`Bounds::data_bytes`].
+    Data,
+    /// [`Bounds::result_bytes`].
+    Result,
+    /// [`Bounds::log_line_bytes`].
+    LogLine,
+    /// [`Bounds::tags`].
+    Tags,
+    /// [`Bounds::label_bytes`].
+    Label,
+    /// [`Bounds::call_items`].
+    CallItems,
+    /// [`Bounds::call_bytes`].
+    CallBytes,
+    /// Priorities go from 0 to 2^21.
+    Priority,
+    /// Attempts go from 1 to 1,000.
+    Attempts,
+    /// Delays and time-outs are at most ten years.
+    Delay,
+    /// A flow is at most 16 levels deep.
+    FlowDepth,
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Data => "data bytes",
+            Self::Result => "result bytes",
+            Self::LogLine => "log line bytes",
+            Self::Tags => "tags per job",
+            Self::Label => "bytes of a name, tag, group, key or owner",
+            Self::CallItems => "jobs per call",
+            Self::CallBytes => "payload bytes per call",
+            Self::Priority => "priority",
+            Self::Attempts => "attempts",
+            Self::Delay => "delay or time-out in ms",
+            Self::FlowDepth => "levels of a flow",
+        })
+    }
+}
+
+/// Something is larger than the queue accepts; nothing was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("too large: {seen} {bound}, at most {max} are accepted (item {item} of the call)")]
+pub struct BoundError {
+    /// Which bound.
+    pub bound: Bound,
+    /// What was given.
+    pub seen: u64,
+    /// What is accepted.
+    pub max: u64,
+    /// Which item of the call, from 0.
+    pub item: usize,
+}
+
+impl BoundError {
+    /// An error unless `seen` is within `max`.
+    pub(crate) fn check(bound: Bound, seen: usize, max: usize, item: usize) -> Result<(), Self> {
+        if seen <= max { Ok(()) } else { Err(Self { bound, seen: seen as u64, max: max as u64, item }) }
+    }
+}

@@ -1,0 +1,141 @@
+//! The port: what a backend does for a queue, split by role, in batches.
+//!
+//! Its operations are the core's commands ([`crate::core`] is their executable meaning); an adapter gives them a place to live.
+//! Every operation may be repeated after a lost reply without harm. Expected outcomes are values; [`Error`] is for what the caller
+//! could not foresee or must mend. The API holds [`Enqueue`] and [`Inspect`] only, so it cannot take work even by accident.
+
+mod command;
+mod error;
+mod reply;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+pub use command::{AdminCommand, Delivery, OutboxEntry, Renew, Resume, Step, Update, UpdateChange, WorkerInfo};
+pub use error::{Error, Result};
+pub use reply::{
+    AddOutcome, AddReply, Added, AdminReply, AdminResult, Explanation, Finding, Maintained, QueueInfo, Reason,
+    RenewReply, ResumeReply, Settled, StepReply, Totals, VerifyPage, WorkerState,
+};
+
+use crate::model::{
+    Child, EventPage, Finished, Job, JobId, JobPage, Millis, NewJob, PageRequest, QueueConfig, QueueName, Rollup,
+};
+
+/// A boxed future, so that backends can be chosen at run time. One is made per batch, not per job.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Puts jobs in.
+pub trait Enqueue: Send + Sync {
+    /// Adds jobs, each with the jobs it waits for. Returns when the backend has acknowledged them.
+    ///
+    /// An id that exists changes nothing and is reported as such. The reply carries what must reach other queues; whoever asked
+    /// delivers it (see [`crate::flow`]), and maintenance delivers what was left.
+    fn add<'a>(&'a self, queue: &'a QueueName, jobs: Vec<NewJob>) -> BoxFuture<'a, Result<AddReply>>;
+}
+
+/// Reads a queue.
+pub trait Inspect: Send + Sync {
+    /// The backend's clock.
+    fn now(&self) -> BoxFuture<'_, Result<Millis>>;
+    /// Names of the queues that hold anything or were configured, sorted.
+    fn queues(&self) -> BoxFuture<'_, Result<Vec<QueueName>>>;
+    /// Jobs by id, in the order asked; none for unknown ones.
+    fn get<'a>(&'a self, queue: &'a QueueName, ids: &'a [JobId]) -> BoxFuture<'a, Result<Vec<Option<Job>>>>;
+    /// A page of jobs.
+    fn page<'a>(&'a self, queue: &'a QueueName, request: PageRequest) -> BoxFuture<'a, Result<JobPage>>;
+    /// Counts, limits in force, settings.
+    fn info<'a>(&'a self, queue: &'a QueueName) -> BoxFuture<'a, Result<QueueInfo>>;
+    /// A parent's children from the `offset`th on.
+    fn children<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        parent: &'a JobId,
+        offset: usize,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<Child>>>;
+    /// Log lines of a job: the kept ones from line `offset` (counted from 0 since the job was added), with their numbers.
+    fn logs<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        job: &'a JobId,
+        offset: u32,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<(u32, String)>>>;
+    /// Events after a position; waits up to `wait` for the first one.
+    fn events<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        after: u64,
+        limit: usize,
+        wait: Duration,
+    ) -> BoxFuture<'a, Result<EventPage>>;
+    /// Roll-ups since a moment, oldest first: by the minute (kept 24 h) or by the hour (kept 30 days).
+    fn history<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        since: Millis,
+        hourly: bool,
+    ) -> BoxFuture<'a, Result<Vec<Rollup>>>;
+    /// Live workers and what each runs.
+    fn workers<'a>(&'a self, queue: &'a QueueName) -> BoxFuture<'a, Result<Vec<WorkerState>>>;
+    /// Which rules keep a job from running; none for an unknown job.
+    fn explain<'a>(&'a self, queue: &'a QueueName, job: &'a JobId) -> BoxFuture<'a, Result<Option<Explanation>>>;
+    /// Checks the invariants over a slice of the queue, from `cursor` (0 first) on.
+    fn verify<'a>(&'a self, queue: &'a QueueName, cursor: u64, repair: bool) -> BoxFuture<'a, Result<VerifyPage>>;
+}
+
+/// Does the work.
+pub trait Work: Send + Sync {
+    /// Settles what has ended and takes what fits: the hot path.
+    fn step<'a>(&'a self, queue: &'a QueueName, step: Step) -> BoxFuture<'a, Result<StepReply>>;
+    /// Waits until there may be something to take: an add, an earlier due time, a freed cap, a resume; or until `until`.
+    fn wait<'a>(&'a self, queue: &'a QueueName, until: Millis) -> BoxFuture<'a, Result<()>>;
+    /// Says hello, at start and after any unanswered call: every job of this worker that it does not name goes back to the head.
+    fn resume<'a>(&'a self, queue: &'a QueueName, resume: Resume) -> BoxFuture<'a, Result<ResumeReply>>;
+    /// Progress, log lines and data of running jobs.
+    fn update<'a>(&'a self, queue: &'a QueueName, updates: Vec<Update>) -> BoxFuture<'a, Result<Vec<Settled>>>;
+    /// Renews a worker's lease and does a slice of maintenance. Called from a thread of its own, so it blocks.
+    ///
+    /// # Errors
+    /// As the other operations.
+    fn renew(&self, queue: &QueueName, renew: Renew) -> Result<RenewReply>;
+}
+
+/// Keeps a queue in order, and does what an administrator asks.
+pub trait Maintain: Send + Sync {
+    /// One bounded pass: promotes due jobs, rescues jobs of dead workers, trims what retention lets go. Says whether more is left.
+    fn maintain<'a>(&'a self, queue: &'a QueueName) -> BoxFuture<'a, Result<Maintained>>;
+    /// Replaces the queue's settings.
+    fn configure<'a>(&'a self, queue: &'a QueueName, config: QueueConfig) -> BoxFuture<'a, Result<()>>;
+    /// Does what an administrator asks.
+    fn admin<'a>(&'a self, queue: &'a QueueName, command: AdminCommand) -> BoxFuture<'a, Result<AdminReply>>;
+    /// Takes in what another queue's outbox holds for this one; the reply is what this one's outbox holds because of it.
+    fn deliver<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        deliveries: Vec<Delivery>,
+    ) -> BoxFuture<'a, Result<Vec<OutboxEntry>>>;
+    /// Forgets outbox entries that were delivered.
+    fn acknowledge<'a>(&'a self, queue: &'a QueueName, entries: Vec<u64>) -> BoxFuture<'a, Result<()>>;
+}
+
+/// All roles together, and the end.
+pub trait Backend: Enqueue + Inspect + Work + Maintain {
+    /// What kind of backend, for reports: `memory`, `file`, `redis`.
+    fn kind(&self) -> &'static str;
+    /// Makes everything acknowledged durable and lets go of what is held (files, locks, connections). Later calls fail.
+    fn close(&self) -> BoxFuture<'_, Result<()>>;
+}
+
+impl Step {
+    /// A step that settles nothing.
+    pub fn take(worker: crate::model::WorkerId, call: u64, want: usize) -> Self {
+        Self { worker, call, finished: Vec::new(), want }
+    }
+    /// A step that takes nothing.
+    pub fn settle(worker: crate::model::WorkerId, call: u64, finished: Vec<Finished>) -> Self {
+        Self { worker, call, finished, want: 0 }
+    }
+}
