@@ -1,0 +1,74 @@
+//! The domain's persistence: tables through sqlx, files through `object_store`.
+//!
+//! All of the platform's businesses watch *things* over *time*, so the tables are few: [`Entities`], their [`Observations`], the
+//! [`Features`] of their days, caches of what the outside world said ([`Weather`], [`Holidays`]), [`Files`] and [`Results`].
+//!
+//! ```
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use bulrush_store::{FenceError, Observation, Scope, Store};
+//!
+//! let store = Store::open("sqlite::memory:").await?;
+//! store.migrate().await?;
+//!
+//! // A job writes behind its fence: run 3 of it, with the nonce of its token.
+//! let late = store
+//!     .fenced("enr-01", 3, "w7.41", async |tx| {
+//!         let rows = [Observation { metric: "price".into(), ts_ms: 1_704_067_200_000, value: 129.0 }];
+//!         store.observations().upsert(tx, "no-such-entity", &rows).await?;
+//!         Ok::<_, FenceError>(())
+//!     })
+//!     .await;
+//! assert!(late.is_err(), "the entity does not exist, and nothing was kept");
+//!
+//! // What somebody else owns is absent.
+//! assert!(store.entities().get(&Scope::owner("acme", "ada"), "no-such-entity").await?.is_none());
+//! # Ok(())
+//! # }
+//! # tokio::runtime::Runtime::new().unwrap().block_on(example()).unwrap();
+//! ```
+//!
+//! # Invariants
+//! - **Ownership is part of each read's SQL** ([`Scope`]): another owner's row is absent, not refused.
+//! - **A job writes behind its fence** ([`Store::fenced`]): a run that was overtaken cannot write, whatever it believes.
+//! - **Everything is an upsert by a natural key**: doing it twice leaves what doing it once leaves.
+//! - **One writer at a time**, in order; a write transaction takes the write lock when it opens, so it waits there and is never
+//!   told "busy" half way. Readers are not held up by it.
+//! - **Nothing half**: a transaction that is dropped, by an error or with its task, leaves nothing.
+//! - The SQL is that which SQLite and PostgreSQL have in common; what is particular to one is in one module.
+
+mod bulk;
+mod claims;
+mod day;
+mod db;
+mod entities;
+mod error;
+mod features;
+mod fences;
+mod files;
+mod holidays;
+mod ids;
+mod objects;
+mod observations;
+mod results;
+mod scope;
+mod store;
+mod tx;
+mod url;
+mod weather;
+
+pub use claims::Claims;
+pub use day::DayRange;
+pub use entities::{Entities, Entity, EntityKind, Location, NewEntity, Saved, UnknownKind};
+pub use error::{FenceError, StoreError};
+pub use features::{DayFeatures, Features, Season, UnknownSeason};
+pub use fences::forget_fences;
+pub use files::{FileRow, FileState, Files, NewFile, display_name, download_name};
+pub use holidays::{Holiday, HolidayKind, Holidays};
+pub use ids::{derived_id, new_id, now_ms};
+pub use objects::{Area, ByteStream, ObjectError, Objects, StoredObject};
+pub use observations::{Observation, Observations, Point};
+pub use results::{JobResult, Results};
+pub use scope::{Owner, Scope};
+pub use store::Store;
+pub use tx::{FencedTx, WriteTx};
+pub use weather::{DailyWeather, GridCell, Weather, WeatherDay};

@@ -1,0 +1,139 @@
+//! The store: a database, opened.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tempfile::TempDir;
+
+use crate::db::{self, Pool, Pools};
+use crate::url::DatabaseUrl;
+use crate::{Claims, Entities, Features, Files, Holidays, Observations, Results, StoreError, Weather};
+
+/// A handle to the domain's database. Cheap to clone; all clones share its connections.
+#[derive(Debug, Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    pools: Pools,
+    /// The folder of a database that goes with the store. Dropped after the connections.
+    _folder: Option<TempDir>,
+}
+
+impl Store {
+    /// Opens the database at `url`:
+    /// - `sqlite:PATH`, a file, made if it is not there, its folder too. Several processes of one machine may share it.
+    /// - `sqlite::memory:`, a private database that goes with the store. (It is a file in a new folder under the system's
+    ///   temporary one, without flushes, because SQLite's own memory database blocks readers while somebody writes: a test
+    ///   on it would say nothing about a file.)
+    ///
+    /// Call [`Store::migrate`] next.
+    ///
+    /// # Errors
+    /// [`StoreError::Url`], [`StoreError::Folder`], [`StoreError::CannotOpen`], [`StoreError::NotADatabase`],
+    /// [`StoreError::ForeignDatabase`] and [`StoreError::Corrupt`] say what is wrong with what was asked for; a file that is
+    /// refused is left as it is.
+    pub async fn open(url: &str) -> Result<Self, StoreError> {
+        let (pools, folder) = match DatabaseUrl::parse(url)? {
+            DatabaseUrl::File(path) => {
+                make_folder_of(&path).await?;
+                (db::open(&path, true).await?, None)
+            }
+            DatabaseUrl::Memory => {
+                let folder = tempfile::Builder::new()
+                    .prefix("bulrush-store-")
+                    .tempdir()
+                    .map_err(|source| StoreError::Folder { path: std::env::temp_dir(), source })?;
+                (db::open(&folder.path().join("store.db"), false).await?, Some(folder))
+            }
+        };
+        Ok(Self { inner: Arc::new(Inner { pools, _folder: folder }) })
+    }
+
+    /// Brings the tables up to date: all of the missing migrations or none. Doing it again, or from several processes at
+    /// once, does no harm.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        let mut migrations = sqlx::migrate!("../../migrations");
+        // During a deploy the old program runs on the tables of the new one, and so it does after a roll-back: migrations only
+        // expand what is there, so one that this program does not know is no reason to refuse the database.
+        migrations.set_ignore_missing(true);
+        let mut tx = self.begin().await?;
+        // Within the write transaction, so that a second process waits and then finds nothing left to do.
+        migrations.run_direct(None, tx.connection(), false).await.map_err(|error| match error {
+            sqlx::migrate::MigrateError::Execute(error) => StoreError::from(error),
+            error => StoreError::Migration(error),
+        })?;
+        tx.commit().await
+    }
+
+    /// Asks the database for an answer.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query("SELECT 1").execute(self.readers()).await?;
+        Ok(())
+    }
+
+    /// Closes the connections, waiting for those in use. Every later call answers [`StoreError::Unavailable`].
+    pub async fn close(&self) {
+        self.inner.pools.readers.close().await;
+        // Last, because the last connection to close moves the write-ahead log into the file.
+        self.inner.pools.writer.close().await;
+    }
+
+    /// The things that are watched.
+    pub fn entities(&self) -> Entities<'_> {
+        Entities::new(self)
+    }
+
+    /// What was seen of them over time.
+    pub fn observations(&self) -> Observations<'_> {
+        Observations::new(self)
+    }
+
+    /// Weather, holidays and calendar of their days.
+    pub fn features(&self) -> Features<'_> {
+        Features::new(self)
+    }
+
+    /// Weather already fetched.
+    pub fn weather(&self) -> Weather<'_> {
+        Weather::new(self)
+    }
+
+    /// Holidays already fetched.
+    pub fn holidays(&self) -> Holidays<'_> {
+        Holidays::new(self)
+    }
+
+    /// Who is fetching what.
+    pub fn claims(&self) -> Claims<'_> {
+        Claims::new(self)
+    }
+
+    /// Uploads, and files that jobs made.
+    pub fn files(&self) -> Files<'_> {
+        Files::new(self)
+    }
+
+    /// Results of jobs.
+    pub fn results(&self) -> Results<'_> {
+        Results::new(self)
+    }
+
+    pub(crate) fn readers(&self) -> &Pool {
+        &self.inner.pools.readers
+    }
+
+    pub(crate) fn writer(&self) -> &Pool {
+        &self.inner.pools.writer
+    }
+}
+
+/// Makes the folder that `path` is in.
+async fn make_folder_of(path: &Path) -> Result<(), StoreError> {
+    let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else { return Ok(()) };
+    tokio::fs::create_dir_all(folder)
+        .await
+        .map_err(|source| StoreError::Folder { path: folder.to_path_buf(), source })
+}
