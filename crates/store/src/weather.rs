@@ -25,26 +25,24 @@ pub struct DailyWeather {
     pub temperature_mean_c: Option<f64>,
     /// Rain, showers and melted snow, mm.
     pub precipitation_mm: Option<f64>,
-    /// Fresh snow, cm.
-    pub snowfall_cm: Option<f64>,
     /// Highest wind speed at 10 m, km/h.
     pub wind_speed_max_kmh: Option<f64>,
-    /// Sunshine, hours.
-    pub sunshine_hours: Option<f64>,
+    /// Sunshine, seconds.
+    pub sunshine_s: Option<f64>,
     /// The day's worst weather, WMO code 4677.
     pub weather_code: Option<i64>,
 }
 
 /// The columns of [`DailyWeather`], in the order of [`DailyWeather::bind`].
 pub(crate) const WEATHER_COLUMNS: &str = "temperature_max_c, temperature_min_c, temperature_mean_c, precipitation_mm, \
-                                          snowfall_cm, wind_speed_max_kmh, sunshine_hours, weather_code";
+                                          wind_speed_max_kmh, sunshine_s, weather_code";
 /// How many they are.
-pub(crate) const WEATHER_COLUMN_COUNT: usize = 8;
+pub(crate) const WEATHER_COLUMN_COUNT: usize = 7;
 /// The part of an upsert that replaces them.
 pub(crate) const WEATHER_REPLACED: &str = "temperature_max_c = excluded.temperature_max_c, temperature_min_c = excluded.temperature_min_c, \
      temperature_mean_c = excluded.temperature_mean_c, precipitation_mm = excluded.precipitation_mm, \
-     snowfall_cm = excluded.snowfall_cm, wind_speed_max_kmh = excluded.wind_speed_max_kmh, \
-     sunshine_hours = excluded.sunshine_hours, weather_code = excluded.weather_code";
+     wind_speed_max_kmh = excluded.wind_speed_max_kmh, \
+     sunshine_s = excluded.sunshine_s, weather_code = excluded.weather_code";
 
 impl DailyWeather {
     /// The first value that is not a number.
@@ -54,9 +52,8 @@ impl DailyWeather {
             ("temperature_min_c", self.temperature_min_c),
             ("temperature_mean_c", self.temperature_mean_c),
             ("precipitation_mm", self.precipitation_mm),
-            ("snowfall_cm", self.snowfall_cm),
             ("wind_speed_max_kmh", self.wind_speed_max_kmh),
-            ("sunshine_hours", self.sunshine_hours),
+            ("sunshine_s", self.sunshine_s),
         ]
         .into_iter()
         .find_map(|(field, value)| value.filter(|value| !value.is_finite()).map(|value| (field, value)))
@@ -72,9 +69,8 @@ impl DailyWeather {
             .bind(self.temperature_min_c)
             .bind(self.temperature_mean_c)
             .bind(self.precipitation_mm)
-            .bind(self.snowfall_cm)
             .bind(self.wind_speed_max_kmh)
-            .bind(self.sunshine_hours)
+            .bind(self.sunshine_s)
             .bind(self.weather_code)
     }
 
@@ -85,9 +81,8 @@ impl DailyWeather {
             temperature_min_c: row.try_get("temperature_min_c")?,
             temperature_mean_c: row.try_get("temperature_mean_c")?,
             precipitation_mm: row.try_get("precipitation_mm")?,
-            snowfall_cm: row.try_get("snowfall_cm")?,
             wind_speed_max_kmh: row.try_get("wind_speed_max_kmh")?,
-            sunshine_hours: row.try_get("sunshine_hours")?,
+            sunshine_s: row.try_get("sunshine_s")?,
             weather_code: row.try_get("weather_code")?,
         })
     }
