@@ -1,5 +1,7 @@
 //! Many at once: writers, readers beside them, and tasks that are cancelled wherever they happen to be.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use bulrush_store::{FenceError, Scope, Store, StoreError};
@@ -102,7 +104,7 @@ async fn cancelled_writers_leave_nothing_half_and_the_store_usable(store: &Store
     save(store, &property("p1", ada())).await;
     let mut tasks = JoinSet::new();
     for n in 0..400_i64 {
-        let polls = draw.below(40);
+        let polls = draw.below(12);
         let store = store.clone();
         tasks.spawn(cut_off(polls, async move {
             if n % 4 == 0 {
@@ -125,7 +127,10 @@ async fn cancelled_writers_leave_nothing_half_and_the_store_usable(store: &Store
             ended += 1;
         }
     }
-    println!("{ended} of 400 ended, the others were cut off");
+    assert!(
+        (1..400).contains(&ended),
+        "{ended} of 400 ended: some must end and some be cut off, or this shows nothing"
+    );
 
     // All connections are there and none is inside a transaction that nobody ends: everything still works, at once.
     let after = async {

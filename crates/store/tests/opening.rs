@@ -1,5 +1,7 @@
 //! Opening a database: what is there, what is not, and what is something else.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use std::error::Error as _;
@@ -9,13 +11,8 @@ use common::{ada, property, save, url};
 
 /// The error and all that caused it, as an operator reads it.
 fn told(error: &StoreError) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
-    text
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    std::iter::once(error.to_string()).chain(causes.map(ToString::to_string)).collect::<Vec<_>>().join(": ")
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! What the tests of the store share: databases of both kinds, and rows that say only what a test is about.
 
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part of this")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use jiff::civil::Date;
 use tempfile::TempDir;
 
 /// How long a test waits for what must happen.
-pub const DEADLINE: Duration = Duration::from_secs(60);
+pub const DEADLINE: Duration = Duration::from_mins(1);
 
 /// A migrated database and the folder it lives in.
 pub struct Fixture {
@@ -46,11 +47,11 @@ macro_rules! on_both {
     ($($case:ident),+ $(,)?) => {
         mod on_a_file { $(
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $case() { let fixture = crate::common::file().await; super::$case(&fixture.store).await; }
+            async fn $case() { let fixture = $crate::common::file().await; super::$case(&fixture.store).await; }
         )+ }
         mod on_memory { $(
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $case() { let fixture = crate::common::memory().await; super::$case(&fixture.store).await; }
+            async fn $case() { let fixture = $crate::common::memory().await; super::$case(&fixture.store).await; }
         )+ }
     };
 }
