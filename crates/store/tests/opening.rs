@@ -11,7 +11,7 @@ use common::{ada, property, save, url};
 
 /// The error and all that caused it, as an operator reads it.
 fn told(error: &StoreError) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    let causes = std::iter::successors(error.source(), |&cause| cause.source());
     std::iter::once(error.to_string()).chain(causes.map(ToString::to_string)).collect::<Vec<_>>().join(": ")
 }
 
