@@ -12,6 +12,8 @@ pub struct Bounds {
     pub data_bytes: usize,
     /// A job's result, bytes.
     pub result_bytes: usize,
+    /// The JSON of a progress report, bytes.
+    pub progress_bytes: usize,
     /// Log lines kept per job.
     pub log_lines: usize,
     /// One log line, bytes.
@@ -35,6 +37,7 @@ impl Default for Bounds {
         Self {
             data_bytes: 1 << 20,
             result_bytes: 1 << 20,
+            progress_bytes: 16 << 10,
             log_lines: 1_000,
             log_line_bytes: 4_096,
             errors: 10,
@@ -55,6 +58,8 @@ pub enum Bound {
     Data,
     /// [`Bounds::result_bytes`].
     Result,
+    /// [`Bounds::progress_bytes`].
+    Progress,
     /// [`Bounds::log_line_bytes`].
     LogLine,
     /// [`Bounds::tags`].
@@ -80,6 +85,7 @@ impl fmt::Display for Bound {
         f.write_str(match self {
             Self::Data => "data bytes",
             Self::Result => "result bytes",
+            Self::Progress => "bytes of a progress report",
             Self::LogLine => "log line bytes",
             Self::Tags => "tags per job",
             Self::Label => "bytes of a name, tag, group, key or owner",

@@ -10,8 +10,8 @@ use bytes::Bytes;
 
 use super::new_job::no_tags;
 use super::{
-    Attempt, Backoff, ChildFailure, Curve, Dedup, ErrorKind, Jitter, JobError, JobId, JobState, NewChild, NewJob,
-    Owner, Parent, Progress, QueueName, Spec, Status, Token, When, WorkerId,
+    Attempt, Backoff, ChildFailure, Curve, Dedup, ErrorKind, Jitter, JobError, JobId, JobState, NewChild,
+    NewJob, Owner, Parent, Progress, QueueName, Spec, Status, Token, When, WorkerId,
 };
 
 /// Version of the record format, its first byte.
@@ -27,7 +27,9 @@ pub enum DecodeError {
     #[error("the record is damaged: bad {0}")]
     Invalid(&'static str),
     /// It was written by a newer version.
-    #[error("the record has format {0}, this version reads format {VERSION}; upgrade before you open this store")]
+    #[error(
+        "the record has format {0}, this version reads format {VERSION}; upgrade before you open this store"
+    )]
     Version(u8),
 }
 
@@ -263,7 +265,11 @@ pub(crate) fn encode_record(out: &mut Vec<u8>, spec: &Spec, status: &Status) {
 }
 
 /// Reads what [`encode_record`] wrote; what follows it in the reader is left there.
-pub(crate) fn decode_record(r: &mut Reader<'_>, id: JobId, data: Bytes) -> Result<(Spec, Status), DecodeError> {
+pub(crate) fn decode_record(
+    r: &mut Reader<'_>,
+    id: JobId,
+    data: Bytes,
+) -> Result<(Spec, Status), DecodeError> {
     let version = r.u8()?;
     if version != VERSION {
         return Err(DecodeError::Version(version));

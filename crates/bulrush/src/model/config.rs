@@ -71,7 +71,10 @@ impl QueueConfig {
             format!("default priority {} is above {}", self.default_priority, super::NewJob::PRIORITY_MAX),
         );
         if let Some(rate) = self.rate {
-            check(rate.max > 0, "rate limit: max is 0, so nothing would ever start; pause the queue instead".into());
+            check(
+                rate.max > 0,
+                "rate limit: max is 0, so nothing would ever start; pause the queue instead".into(),
+            );
             check(
                 (1..=RateLimit::PER_MAX_MS).contains(&rate.per_ms),
                 format!("rate limit: per is {} ms, allowed are 1 ms to 24 h", rate.per_ms),
@@ -82,9 +85,17 @@ impl QueueConfig {
             (100..=3_600_000).contains(&self.lease_ms),
             format!("lease is {} ms, allowed are 100 ms to 1 h", self.lease_ms),
         );
-        for (name, group) in self.groups.iter().map(|(n, g)| (n.as_str(), g)).chain([("default", &self.group_default)]) {
-            check((1..=1_000).contains(&group.weight), format!("group {name}: weight {} is not in 1..=1000", group.weight));
-            check(group.concurrency != Some(0), format!("group {name}: concurrency 0 would stop it for ever"));
+        for (name, group) in
+            self.groups.iter().map(|(n, g)| (n.as_str(), g)).chain([("default", &self.group_default)])
+        {
+            check(
+                (1..=1_000).contains(&group.weight),
+                format!("group {name}: weight {} is not in 1..=1000", group.weight),
+            );
+            check(
+                group.concurrency != Some(0),
+                format!("group {name}: concurrency 0 would stop it for ever"),
+            );
         }
         problems
     }

@@ -279,7 +279,10 @@ mod tests {
         let parent = JobId::trusted("enr-1");
         assert_eq!(JobId::derive("ana", &parent, "summary"), JobId::derive("ana", &parent, "summary"));
         assert_ne!(JobId::derive("ana", &parent, "summary"), JobId::derive("ana", &parent, "summary2"));
-        assert_ne!(JobId::derive("ana", &parent, "summary"), JobId::derive("ana", &JobId::trusted("enr-2"), "summary"));
+        assert_ne!(
+            JobId::derive("ana", &parent, "summary"),
+            JobId::derive("ana", &JobId::trusted("enr-2"), "summary")
+        );
     }
 
     #[test]

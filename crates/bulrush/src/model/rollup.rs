@@ -6,8 +6,8 @@ use super::Millis;
 
 /// Upper bounds of the histogram's buckets, ms; the last bucket has none.
 pub const HISTOGRAM_BOUNDS_MS: [u64; 19] = [
-    1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000, 300_000, 900_000, 3_600_000,
-    21_600_000,
+    1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000, 300_000, 900_000,
+    3_600_000, 21_600_000,
 ];
 
 /// Durations counted by size.

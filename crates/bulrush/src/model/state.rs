@@ -80,7 +80,7 @@ impl JobState {
                 | (S::Active, C::Again, S::Delayed | S::Waiting)
                 | (S::Active, C::Return, S::Waiting)
                 | (S::Waiting | S::Delayed | S::WaitingChildren | S::Active, C::Cancel, S::Cancelled)
-                | (S::Failed | S::Cancelled | S::Completed, C::Retry, S::Waiting)
+                | (S::Failed | S::Cancelled, C::Retry, S::Waiting)
         )
     }
 
@@ -127,7 +127,9 @@ impl fmt::Display for JobState {
 
 /// A word that is no state.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a job state: use waiting, delayed, waiting-children, active, completed, failed or cancelled")]
+#[error(
+    "{0:?} is not a job state: use waiting, delayed, waiting-children, active, completed, failed or cancelled"
+)]
 pub struct UnknownState(String);
 
 impl FromStr for JobState {

@@ -12,15 +12,18 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-pub use command::{AdminCommand, Delivery, OutboxEntry, Renew, Resume, Step, Update, UpdateChange, WorkerInfo};
+pub use command::{
+    AdminCommand, Delivery, OutboxEntry, Renew, Resume, Step, Update, UpdateChange, WorkerInfo,
+};
 pub use error::{Error, Result};
 pub use reply::{
-    AddOutcome, AddReply, Added, AdminReply, AdminResult, Explanation, Finding, Maintained, QueueInfo, Reason,
-    RenewReply, ResumeReply, Settled, StepReply, Totals, VerifyPage, WorkerState,
+    AddOutcome, AddReply, Added, AdminReply, AdminResult, Explanation, Finding, Maintained, QueueInfo,
+    Reason, RenewReply, ResumeReply, Settled, StepReply, Totals, VerifyPage, WorkerState,
 };
 
 use crate::model::{
-    Child, EventPage, Finished, Job, JobId, JobPage, Millis, NewJob, PageRequest, QueueConfig, QueueName, Rollup,
+    Child, EventPage, Finished, Job, JobId, JobPage, Millis, NewJob, PageRequest, QueueConfig, QueueName,
+    Rollup,
 };
 
 /// A boxed future, so that backends can be chosen at run time. One is made per batch, not per job.
@@ -81,9 +84,18 @@ pub trait Inspect: Send + Sync {
     /// Live workers and what each runs.
     fn workers<'a>(&'a self, queue: &'a QueueName) -> BoxFuture<'a, Result<Vec<WorkerState>>>;
     /// Which rules keep a job from running; none for an unknown job.
-    fn explain<'a>(&'a self, queue: &'a QueueName, job: &'a JobId) -> BoxFuture<'a, Result<Option<Explanation>>>;
+    fn explain<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        job: &'a JobId,
+    ) -> BoxFuture<'a, Result<Option<Explanation>>>;
     /// Checks the invariants over a slice of the queue, from `cursor` (0 first) on.
-    fn verify<'a>(&'a self, queue: &'a QueueName, cursor: u64, repair: bool) -> BoxFuture<'a, Result<VerifyPage>>;
+    fn verify<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        cursor: u64,
+        repair: bool,
+    ) -> BoxFuture<'a, Result<VerifyPage>>;
 }
 
 /// Does the work.
@@ -95,7 +107,11 @@ pub trait Work: Send + Sync {
     /// Says hello, at start and after any unanswered call: every job of this worker that it does not name goes back to the head.
     fn resume<'a>(&'a self, queue: &'a QueueName, resume: Resume) -> BoxFuture<'a, Result<ResumeReply>>;
     /// Progress, log lines and data of running jobs.
-    fn update<'a>(&'a self, queue: &'a QueueName, updates: Vec<Update>) -> BoxFuture<'a, Result<Vec<Settled>>>;
+    fn update<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        updates: Vec<Update>,
+    ) -> BoxFuture<'a, Result<Vec<Settled>>>;
     /// Renews a worker's lease and does a slice of maintenance. Called from a thread of its own, so it blocks.
     ///
     /// # Errors

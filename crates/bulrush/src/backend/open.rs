@@ -1,0 +1,35 @@
+//! From an address to a backend.
+
+use std::sync::Arc;
+
+use super::Embedded;
+use crate::clock::{Clock, SystemClock};
+use crate::port::{Backend, Error, Result};
+
+/// Opens a backend by its address: `memory:` or `file:PATH`.
+///
+/// # Errors
+/// An address that is not understood; a store that is damaged, in use by another process, or cannot be read.
+pub async fn connect(url: &str) -> Result<Arc<dyn Backend>> {
+    connect_with(url, Arc::new(SystemClock)).await
+}
+
+/// As [`connect`], on another clock: for tests.
+///
+/// # Errors
+/// As [`connect`].
+#[expect(clippy::unused_async, reason = "the store is opened on a blocking thread")]
+pub async fn connect_with(url: &str, clock: Arc<dyn Clock>) -> Result<Arc<dyn Backend>> {
+    match url.split_once(':') {
+        Some(("memory", "")) => Ok(Arc::new(Embedded::memory(clock))),
+        _ => Err(Error::Url { url: redact(url) }),
+    }
+}
+
+/// The address without user and password.
+fn redact(url: &str) -> String {
+    match (url.split_once("://"), url.rfind('@')) {
+        (Some((scheme, _)), Some(at)) => format!("{scheme}://***{}", &url[at..]),
+        _ => url.to_owned(),
+    }
+}

@@ -1,0 +1,73 @@
+//! Every command as a value, and the one door through which all of them go: what random tests, the simulation and comparisons between
+//! backends use. Backends call the methods directly.
+
+use super::Core;
+use crate::model::{Job, JobId, JobPage, Millis, NewJob, PageRequest, QueueConfig};
+use crate::port::{
+    AddReply, AdminCommand, AdminReply, Delivery, Error, Maintained, OutboxEntry, Renew, RenewReply, Resume,
+    ResumeReply, Settled, Step, StepReply, Update,
+};
+
+/// A command to a queue.
+#[derive(Debug, Clone)]
+#[allow(missing_docs, reason = "each variant is the method of its name")]
+pub enum Command {
+    Add(Vec<NewJob>),
+    Step(Step),
+    Resume(Resume),
+    Renew(Renew),
+    Update(Vec<Update>),
+    Maintain,
+    Configure(Box<QueueConfig>),
+    Admin(AdminCommand),
+    Deliver(Vec<Delivery>),
+    Acknowledge(Vec<u64>),
+    Get(Vec<JobId>),
+    Page(PageRequest),
+}
+
+/// The answer to a [`Command`].
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs, reason = "each variant is the answer of the method of its name")]
+pub enum Reply {
+    Add(AddReply),
+    Step(StepReply),
+    Resume(ResumeReply),
+    Renew(RenewReply),
+    Update(Vec<Settled>),
+    Maintain(Maintained),
+    Admin(AdminReply),
+    Deliver(Vec<OutboxEntry>),
+    Get(Vec<Option<Job>>),
+    Page(JobPage),
+    Done,
+}
+
+impl Core {
+    /// Carries out a command at a moment.
+    ///
+    /// # Errors
+    /// As the method of the command's name; nothing was changed.
+    pub fn apply(&mut self, command: Command, now: Millis) -> Result<Reply, Error> {
+        Ok(match command {
+            Command::Add(jobs) => Reply::Add(self.add(jobs, now)?),
+            Command::Step(step) => Reply::Step(self.step(step, now)?),
+            Command::Resume(resume) => Reply::Resume(self.resume(&resume, now)?),
+            Command::Renew(renew) => Reply::Renew(self.renew(&renew, now)),
+            Command::Update(updates) => Reply::Update(self.update(updates, now)?),
+            Command::Maintain => Reply::Maintain(self.maintain(now)),
+            Command::Configure(config) => {
+                self.configure(*config, now)?;
+                Reply::Done
+            }
+            Command::Admin(command) => Reply::Admin(self.admin(command, now)?),
+            Command::Deliver(deliveries) => Reply::Deliver(self.deliver(deliveries, now)),
+            Command::Acknowledge(entries) => {
+                self.acknowledge(&entries, now);
+                Reply::Done
+            }
+            Command::Get(ids) => Reply::Get(self.get(&ids)),
+            Command::Page(request) => Reply::Page(self.page(&request)?),
+        })
+    }
+}
