@@ -69,6 +69,6 @@ pub use objects::{Area, ByteStream, ObjectError, Objects, StoredObject};
 pub use observations::{Observation, Observations, Point};
 pub use results::{JobResult, Results};
 pub use scope::{Owner, Scope};
-pub use store::Store;
+pub use store::{PoolStatus, Store};
 pub use tx::{FencedTx, WriteTx};
 pub use weather::{DailyWeather, GridCell, Weather, WeatherDay};

@@ -9,6 +9,17 @@ use crate::db::{self, Pool, Pools};
 use crate::url::DatabaseUrl;
 use crate::{Claims, Entities, Features, Files, Holidays, Observations, Results, StoreError, Weather};
 
+/// How busy the connections are, for metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolStatus {
+    /// Connections that read at this moment.
+    pub readers_busy: u32,
+    /// The most that can read at once.
+    pub readers_max: u32,
+    /// Whether somebody writes at this moment.
+    pub writer_busy: bool,
+}
+
 /// A handle to the domain's database. Cheap to clone; all clones share its connections.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -72,6 +83,17 @@ impl Store {
     pub async fn ping(&self) -> Result<(), StoreError> {
         sqlx::query("SELECT 1").execute(self.readers()).await?;
         Ok(())
+    }
+
+    /// How busy the connections are at this moment.
+    pub fn pool_status(&self) -> PoolStatus {
+        let busy =
+            |pool: &Pool| pool.size().saturating_sub(u32::try_from(pool.num_idle()).unwrap_or(u32::MAX));
+        PoolStatus {
+            readers_busy: busy(self.readers()),
+            readers_max: self.readers().options().get_max_connections(),
+            writer_busy: busy(self.writer()) > 0,
+        }
     }
 
     /// Closes the connections, waiting for those in use. Every later call answers [`StoreError::Unavailable`].

@@ -88,6 +88,8 @@ async fn readers_see_the_last_commit_while_somebody_writes(store: &Store) {
     for read in tokio::time::timeout(DEADLINE, futures_util::future::join_all(readers)).await.unwrap() {
         assert_eq!(read.unwrap(), [], "what is not committed is not seen");
     }
+    let status = store.pool_status();
+    assert!(status.writer_busy && status.readers_max > 1, "{status:?}");
     tx.commit().await.unwrap();
     assert_eq!(store.observations().metrics(&Scope::All, "p1").await.unwrap(), [("price".to_owned(), 1)]);
 }

@@ -91,14 +91,14 @@ async fn the_newer_run_replaces_what_the_late_writer_wrote_first(store: &Store) 
 
 /// Runs two writers of one job so that `second` asks for its transaction while `first` has its own open.
 async fn overlap(
-    store: &Store,
+    [first_store, second_store]: [&Store; 2],
     first: (i64, &'static str),
     second: (i64, &'static str),
 ) -> [Result<(), FenceError>; 2] {
     let (opened, is_open) = oneshot::channel();
     let (go_on, may_go_on) = oneshot::channel::<()>();
     let holder = tokio::spawn({
-        let store = store.clone();
+        let store = first_store.clone();
         async move {
             let document = serde_json::json!({ "by": first.1 });
             let mut tx = store.begin_fenced("j", first.0, first.1).await?;
@@ -110,7 +110,7 @@ async fn overlap(
         }
     });
     is_open.await.unwrap();
-    let mut waiting = std::pin::pin!(write(store, "j", second.0, second.1, second.1));
+    let mut waiting = std::pin::pin!(write(second_store, "j", second.0, second.1, second.1));
     // Asked once, it stands in line; it cannot get its turn before the first has ended.
     assert!(futures_util::poll!(&mut waiting).is_pending());
     go_on.send(()).unwrap();
@@ -119,17 +119,31 @@ async fn overlap(
 }
 
 async fn an_old_run_that_waits_behind_the_newer_one_is_refused_when_its_turn_comes(store: &Store) {
-    let [new, old] = overlap(store, (2, "new"), (1, "old")).await;
+    let [new, old] = overlap([store, store], (2, "new"), (1, "old")).await;
     new.unwrap();
     assert_stale(&old, 1, 2);
     assert_eq!(written(store, "j").await, Some(by("new", 2)));
 }
 
 async fn a_newer_run_that_waits_behind_the_old_one_has_the_last_word(store: &Store) {
-    let [old, new] = overlap(store, (1, "old"), (2, "new")).await;
+    let [old, new] = overlap([store, store], (1, "old"), (2, "new")).await;
     old.unwrap();
     new.unwrap();
     assert_eq!(written(store, "j").await, Some(by("new", 2)));
+}
+
+/// Two stores on one file are what two worker processes are.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writers_of_two_stores_on_one_file_are_fenced_from_each_other() {
+    let fixture = common::file().await;
+    let (one, two) = (&fixture.store, &Store::open(&common::url(&fixture.folder)).await.unwrap());
+    let [new, old] = overlap([one, two], (2, "new"), (1, "old")).await;
+    new.unwrap();
+    assert_stale(&old, 1, 2);
+    let [next, last] = overlap([two, one], (3, "next"), (4, "last")).await;
+    next.unwrap();
+    last.unwrap();
+    assert_eq!(written(two, "j").await, Some(by("last", 4)));
 }
 
 async fn a_transaction_that_fails_leaves_neither_rows_nor_fence(store: &Store) {
