@@ -154,6 +154,9 @@ async fn with_etag(response: ServiceResponse<BoxBody>) -> Result<ServiceResponse
     let etag = format!("\"{:016x}\"", hash::of_bytes(&body));
     let known = request.headers().get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
     let mut response = if known == Some(etag.as_str()) {
+        if let Some(shared) = request.app_data::<web::Data<Shared>>() {
+            shared.requests.count_not_modified();
+        }
         HttpResponse::NotModified().finish()
     } else {
         head.set_body(BoxBody::new(body))

@@ -15,6 +15,8 @@ const SECRET_PARAMETERS: [&str; 4] = ["api_key", "apikey", "key", "token"];
 pub struct RequestCounts {
     /// All requests.
     pub total: u64,
+    /// Those among them that were answered with 304.
+    pub not_modified: u64,
     /// By path, in the order of the alphabet.
     pub paths: Vec<PathCount>,
 }
@@ -61,6 +63,7 @@ pub(crate) struct RequestLog(Mutex<Counts>);
 struct Counts {
     paths: BTreeMap<String, (u64, BTreeMap<String, u64>)>,
     queries: usize,
+    not_modified: u64,
 }
 
 impl RequestLog {
@@ -81,6 +84,10 @@ impl RequestLog {
         }
     }
 
+    pub fn count_not_modified(&self) {
+        self.lock().not_modified += 1;
+    }
+
     pub fn counts(&self) -> RequestCounts {
         let counts = self.lock();
         let paths: Vec<PathCount> = counts
@@ -95,7 +102,11 @@ impl RequestLog {
                     .collect(),
             })
             .collect();
-        RequestCounts { total: paths.iter().map(|path| path.count).sum(), paths }
+        RequestCounts {
+            total: paths.iter().map(|path| path.count).sum(),
+            not_modified: counts.not_modified,
+            paths,
+        }
     }
 
     pub fn clear(&self) {

@@ -162,6 +162,7 @@ async fn an_unchanged_answer_is_not_sent_again() {
     assert!(again.bytes().await.unwrap().is_empty());
     let other = world.client.get(&url).header("if-none-match", "\"other\"").send().await.unwrap();
     assert_eq!(other.status(), StatusCode::OK);
+    assert_eq!(world.sandbox.requests().not_modified, 1);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use jiff::fmt::rfc2822;
+use jiff::fmt::rfc2822::DateTimeParser;
 
 /// For a 429 without a usable time.
 pub(super) const DEFAULT: Duration = Duration::from_mins(1);
@@ -12,6 +12,9 @@ const MIN: Duration = Duration::from_secs(1);
 /// A mistaken or hostile upstream cannot park the work for years; after an hour it is asked again.
 const MAX: Duration = Duration::from_hours(1);
 
+/// A wrong name of the weekday says nothing about the rest of the date.
+const DATE: DateTimeParser = DateTimeParser::new().relaxed_weekday(true);
+
 /// The wait that `value` asks for, between one second and one hour; `None` if it is neither a number of seconds nor a date.
 pub(super) fn parse(value: &str, now: Timestamp) -> Option<Duration> {
     let value = value.trim();
@@ -19,7 +22,7 @@ pub(super) fn parse(value: &str, now: Timestamp) -> Option<Duration> {
         // More digits than fit is a number beyond every limit.
         Duration::from_secs(value.parse().unwrap_or(u64::MAX))
     } else {
-        let at = rfc2822::parse(value).ok()?.timestamp();
+        let at = DATE.parse_timestamp(value).ok()?;
         Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO)
     };
     Some(wait.clamp(MIN, MAX))
@@ -39,6 +42,7 @@ mod tests {
         assert_eq!(seconds("120"), Some(120));
         assert_eq!(seconds(" 7 "), Some(7));
         assert_eq!(seconds("Sun, 06 Nov 1994 08:49:37 GMT"), Some(37));
+        assert_eq!(seconds("Mon, 06 Nov 1994 08:49:37 GMT"), Some(37), "though it was a Sunday");
     }
 
     #[test]
