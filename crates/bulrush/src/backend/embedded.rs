@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use crate::clock::Clock;
 use crate::core::Core;
 use crate::model::{
-    Child, EventPage, Job, JobId, JobPage, Millis, NewJob, PageRequest, QueueConfig, QueueName, Rollup,
+    Child, EventPage, JobId, JobPage, JobView, Millis, NewJob, PageRequest, QueueConfig, QueueName, Rollup,
 };
 use crate::port::{
     AddReply, AdminCommand, AdminReply, Backend, BoxFuture, Delivery, Enqueue, Error, Explanation, Inspect,
@@ -186,7 +186,11 @@ impl Inspect for Embedded {
         })
     }
 
-    fn get<'a>(&'a self, queue: &'a QueueName, ids: &'a [JobId]) -> BoxFuture<'a, Result<Vec<Option<Job>>>> {
+    fn get<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        ids: &'a [JobId],
+    ) -> BoxFuture<'a, Result<Vec<Option<JobView>>>> {
         self.read(queue, move |core, _| Ok(core.get(ids)))
     }
 

@@ -2,7 +2,7 @@
 //! backends use. Backends call the methods directly.
 
 use super::Core;
-use crate::model::{Job, JobId, JobPage, Millis, NewJob, PageRequest, QueueConfig};
+use crate::model::{JobId, JobPage, JobView, Millis, NewJob, PageRequest, QueueConfig};
 use crate::port::{
     AddReply, AdminCommand, AdminReply, Delivery, Error, Maintained, OutboxEntry, Renew, RenewReply, Resume,
     ResumeReply, Settled, Step, StepReply, Update,
@@ -38,7 +38,7 @@ pub enum Reply {
     Maintain(Maintained),
     Admin(AdminReply),
     Deliver(Vec<OutboxEntry>),
-    Get(Vec<Option<Job>>),
+    Get(Vec<Option<JobView>>),
     Page(JobPage),
     Done,
 }

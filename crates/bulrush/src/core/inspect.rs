@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 
 use super::Core;
 use super::slab::Slot;
-use crate::model::{ActiveRun, Child, EventPage, Job, JobId, JobPage, JobState, Millis, PageRequest, Rollup};
+use crate::model::{
+    ActiveRun, Child, EventPage, JobId, JobPage, JobState, JobView, Millis, PageRequest, Rollup,
+};
 use crate::port::{Error, QueueInfo, WorkerState};
 
 /// Records looked at for one page, at most.
@@ -14,12 +16,12 @@ const PAGE_MAX: usize = 1_000;
 
 impl Core {
     /// Jobs by id, in the order asked.
-    pub fn get(&self, ids: &[JobId]) -> Vec<Option<Job>> {
+    pub fn get(&self, ids: &[JobId]) -> Vec<Option<JobView>> {
         ids.iter().map(|id| self.find(id).map(|slot| self.view(self.jobs.get(slot)))).collect()
     }
 
-    fn view(&self, job: &Slot) -> Job {
-        Job {
+    fn view(&self, job: &Slot) -> JobView {
+        JobView {
             queue: self.queue.clone(),
             spec: job.spec.clone(),
             status: job.status.clone(),

@@ -174,7 +174,7 @@ pub struct Attempt {
 
 /// A job as anybody may read it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Job {
+pub struct JobView {
     /// Its queue.
     pub queue: QueueName,
     /// What was asked for.
@@ -187,7 +187,7 @@ pub struct Job {
     pub children_pending: u32,
 }
 
-impl Job {
+impl JobView {
     /// The job's id.
     pub fn id(&self) -> &JobId {
         &self.spec.id

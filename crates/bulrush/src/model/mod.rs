@@ -20,7 +20,8 @@ pub use config::{GroupConfig, Keep, QueueConfig, RateLimit, Retention};
 pub use event::{Event, EventKind, EventPage};
 pub use id::{InvalidId, InvalidName, JobId, QueueName};
 pub use job::{
-    ActiveRun, Attempt, Child, ChildState, ErrorKind, Job, JobError, Owner, Parent, Progress, Spec, Status,
+    ActiveRun, Attempt, Child, ChildState, ErrorKind, JobError, JobView, Owner, Parent, Progress, Spec,
+    Status,
 };
 pub use new_job::{CheckError, ChildFailure, Dedup, NewChild, NewJob, When};
 pub use outcome::{Finished, Outcome, Taken};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Job, JobState, Owner};
+use super::{JobState, JobView, Owner};
 
 /// Jobs by state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -70,7 +70,7 @@ pub struct JobFilter {
 
 impl JobFilter {
     /// Whether a job passes.
-    pub fn admits(&self, job: &Job) -> bool {
+    pub fn admits(&self, job: &JobView) -> bool {
         let spec = &job.spec;
         self.name.as_ref().is_none_or(|name| *name == *spec.name)
             && self.tag.as_ref().is_none_or(|tag| spec.tags.iter().any(|t| **t == **tag))
@@ -109,7 +109,7 @@ pub struct PageRequest {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct JobPage {
     /// The jobs.
-    pub jobs: Vec<Job>,
+    pub jobs: Vec<JobView>,
     /// Read on from here; none at the end.
     pub next: Option<String>,
     /// Records looked at for this page: at most 10,000, so a filtered page may be short and yet have a next one.

@@ -22,7 +22,7 @@ pub use reply::{
 };
 
 use crate::model::{
-    Child, EventPage, Finished, Job, JobId, JobPage, Millis, NewJob, PageRequest, QueueConfig, QueueName,
+    Child, EventPage, Finished, JobId, JobPage, JobView, Millis, NewJob, PageRequest, QueueConfig, QueueName,
     Rollup,
 };
 
@@ -45,7 +45,11 @@ pub trait Inspect: Send + Sync {
     /// Names of the queues that hold anything or were configured, sorted.
     fn queues(&self) -> BoxFuture<'_, Result<Vec<QueueName>>>;
     /// Jobs by id, in the order asked; none for unknown ones.
-    fn get<'a>(&'a self, queue: &'a QueueName, ids: &'a [JobId]) -> BoxFuture<'a, Result<Vec<Option<Job>>>>;
+    fn get<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        ids: &'a [JobId],
+    ) -> BoxFuture<'a, Result<Vec<Option<JobView>>>>;
     /// A page of jobs.
     fn page<'a>(&'a self, queue: &'a QueueName, request: PageRequest) -> BoxFuture<'a, Result<JobPage>>;
     /// Counts, limits in force, settings.
