@@ -1,5 +1,6 @@
 //! `bulrush-sandbox`: the outside world on one port, until it is told to stop.
 
+use std::io::IsTerminal as _;
 use std::net::IpAddr;
 
 use anyhow::Context as _;
@@ -22,7 +23,11 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
     let arguments = Arguments::parse();
     let sandbox = Sandbox::start(SandboxConfig { host: arguments.host, port: arguments.port })?;
     println!("{}", sandbox.base_url());
