@@ -351,6 +351,10 @@ impl Backend for Embedded {
         self.kind
     }
 
+    fn may_lose_replies(&self) -> bool {
+        false
+    }
+
     fn close(&self) -> BoxFuture<'_, Result<()>> {
         Box::pin(async {
             if self.closed.swap(true, Ordering::AcqRel) {

@@ -13,7 +13,7 @@ use crate::model::{
 use crate::port::{AddOutcome, AddReply, Added, Delivery, Error, OutboxEntry};
 
 /// Jobs of one owner that a page of that owner can reach.
-const OWNER_INDEX_MAX: usize = 10_000;
+pub(super) const OWNER_INDEX_MAX: usize = 10_000;
 
 impl Core {
     /// Adds jobs, each with the jobs it waits for.

@@ -23,6 +23,8 @@ pub enum Fact<'a> {
         order: i64,
         /// While active: token, start, deadline, cancel flag.
         active: Option<(Token, Millis, Option<Millis>, bool)>,
+        /// Log lines that are kept, the last of those written: lines before them are gone.
+        logs: u32,
         /// What was asked for; the payload is told by its own fact.
         spec: &'a Spec,
         /// How it stands.
@@ -126,6 +128,30 @@ pub struct Meta {
 pub trait FactSink {
     /// Keeps one fact.
     fn keep(&mut self, fact: Fact<'_>);
+    /// Whether an export should end its slice here: payloads differ in size, so a slice is bounded by bytes too.
+    fn is_full(&self) -> bool {
+        false
+    }
+}
+
+/// How far an export has come.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ExportCursor(Place);
+
+/// What comes next. Everything that grows with the jobs is walked in slices, each from the key where the last one ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Place {
+    Jobs(u32),
+    Keys(Option<(Millis, Arc<str>)>),
+    Outbox(u64),
+    Members(Option<Arc<str>>),
+    Rest,
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self::Jobs(0)
+    }
 }
 
 /// What changed since the last drain. Nothing is noted unless somebody wants to know.
@@ -219,28 +245,99 @@ impl super::Core {
         self.changes = changes;
     }
 
-    /// Tells everything about up to `limit` jobs from a slot on, and with the last of them everything else. Returns where to go on.
-    pub fn export(&self, from: u32, limit: u32, sink: &mut impl FactSink) -> Option<u32> {
-        let end = self.jobs.slots().min(from.saturating_add(limit));
-        for slot in from..end {
-            let Some(job) = self.jobs.at(slot) else { continue };
-            sink.keep(Fact::Data { serial: job.serial, data: &job.spec.data });
-            self.tell_job(slot, sink);
-            if let Some(family) = &job.family {
-                (0..family.children.len()).for_each(|position| self.tell_child(slot, position, sink));
+    /// Tells everything, slice by slice: at most `limit` things from the cursor on, fewer when the sink is full. Returns where to go
+    /// on. What changes between two slices is told by its own facts, which must be kept after those of the export.
+    pub fn export(
+        &self,
+        from: &ExportCursor,
+        limit: usize,
+        sink: &mut impl FactSink,
+    ) -> Option<ExportCursor> {
+        let mut told = 0;
+        let mut is_over = |sink: &mut _| {
+            told += 1;
+            told >= limit || FactSink::is_full(sink)
+        };
+        let next = match &from.0 {
+            Place::Jobs(from) => {
+                let mut next = Place::Keys(None);
+                for slot in *from..self.jobs.slots() {
+                    self.export_job(slot, sink);
+                    if is_over(sink) {
+                        next = Place::Jobs(slot + 1);
+                        break;
+                    }
+                }
+                next
             }
-            let first = job.status.log_lines - job.logs.len() as u32;
-            (first..job.status.log_lines).for_each(|number| self.tell_log(slot, number, sink));
+            Place::Keys(after) => {
+                let mut next = Place::Outbox(0);
+                for (end, held) in self.dedup.timed(after.as_ref()) {
+                    sink.keep(Fact::Dedup { key: &end.1, held: Some(held) });
+                    if is_over(sink) {
+                        next = Place::Keys(Some(end.clone()));
+                        break;
+                    }
+                }
+                next
+            }
+            Place::Outbox(from) => {
+                let mut next = Place::Members(None);
+                for (seq, entry) in self.outbox.range(from..) {
+                    sink.keep(Fact::Outbox { seq: *seq, entry: Some(entry) });
+                    if is_over(sink) {
+                        next = Place::Outbox(seq + 1);
+                        break;
+                    }
+                }
+                next
+            }
+            Place::Members(after) => {
+                let mut next = Place::Rest;
+                for (name, group) in self.ready.members_after(after.as_ref()) {
+                    sink.keep(Fact::Member {
+                        name,
+                        limited_until: group.limited_until,
+                        ticket: group.ticket,
+                    });
+                    if let Some(name) = name
+                        && is_over(sink)
+                    {
+                        next = Place::Members(Some(name.clone()));
+                        break;
+                    }
+                }
+                next
+            }
+            Place::Rest => {
+                self.export_rest(sink);
+                return None;
+            }
+        };
+        Some(ExportCursor(next))
+    }
+
+    /// A job with all that belongs to it: payload, children, log lines, and its key where the key has no time of its own.
+    fn export_job(&self, slot: u32, sink: &mut impl FactSink) {
+        let Some(job) = self.jobs.at(slot) else { return };
+        sink.keep(Fact::Data { serial: job.serial, data: &job.spec.data });
+        self.tell_job(slot, sink);
+        if let Some(family) = &job.family {
+            (0..family.children.len()).for_each(|position| self.tell_child(slot, position, sink));
         }
-        if end < self.jobs.slots() {
-            return Some(end);
+        let first = job.status.log_lines - job.logs.len() as u32;
+        (first..job.status.log_lines).for_each(|number| self.tell_log(slot, number, sink));
+        if let Some(dedup) = &job.spec.dedup
+            && let Some(held) = self.dedup.entry(&dedup.key)
+            && held.until.is_none()
+            && held.id == job.spec.id
+        {
+            sink.keep(Fact::Dedup { key: &dedup.key, held: Some(held) });
         }
-        for (key, held) in self.dedup.iter() {
-            sink.keep(Fact::Dedup { key, held: Some(held) });
-        }
-        for (seq, entry) in &self.outbox {
-            sink.keep(Fact::Outbox { seq: *seq, entry: Some(entry) });
-        }
+    }
+
+    /// What does not grow with the jobs.
+    fn export_rest(&self, sink: &mut impl FactSink) {
         for (at, starts) in self.rate.entries() {
             sink.keep(Fact::Rate { at, starts });
         }
@@ -249,19 +346,15 @@ impl super::Core {
                 sink.keep(Fact::Rollup { hourly, rollup });
             }
         }
-        for (name, group) in self.ready.members() {
-            sink.keep(Fact::Member { name, limited_until: group.limited_until, ticket: group.ticket });
-        }
         sink.keep(Fact::Config(&self.config));
         sink.keep(Fact::Meta(self.meta()));
-        None
     }
 
     fn tell_job(&self, slot: u32, sink: &mut impl FactSink) {
         let job = self.jobs.get(slot);
         let active = job.active.map(|active| (active.token, active.started, active.deadline, active.cancel));
-        let (serial, order) = (job.serial, job.order);
-        sink.keep(Fact::Job { serial, order, active, spec: &job.spec, status: &job.status });
+        let (serial, order, logs) = (job.serial, job.order, job.logs.len() as u32);
+        sink.keep(Fact::Job { serial, order, active, logs, spec: &job.spec, status: &job.status });
     }
 
     fn tell_child(&self, slot: u32, position: usize, sink: &mut impl FactSink) {

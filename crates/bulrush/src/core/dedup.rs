@@ -1,6 +1,7 @@
 //! Who holds which deduplication key, and until when.
 
 use std::collections::BTreeSet;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -83,6 +84,16 @@ impl DedupTable {
     /// All held keys.
     pub fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Held)> {
         self.keys.iter()
+    }
+
+    /// Keys with a time of their own, in order of its end, from the one after `after` on.
+    pub fn timed(
+        &self,
+        after: Option<&(Millis, Arc<str>)>,
+    ) -> impl Iterator<Item = (&(Millis, Arc<str>), &Held)> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let ends = self.ends.range((from, Bound::Unbounded));
+        ends.filter_map(|end| Some((end, self.keys.get(&end.1)?)))
     }
 
     pub fn clear(&mut self) {

@@ -153,12 +153,13 @@ impl Core {
         let mut reply = ResumeReply::default();
         let mut held = hashbrown::HashSet::new();
         let running = self.active.workers.get(&id).map(|worker| worker.running.clone()).unwrap_or_default();
-        let named: hashbrown::HashSet<&JobId> = resume.running.iter().collect();
+        let named: hashbrown::HashMap<&JobId, Token> =
+            resume.running.iter().map(|(id, token)| (id, *token)).collect();
         let mut outbox = Vec::new();
         for slot in running {
             let job = self.jobs.get(slot);
             let job_id = job.spec.id.clone();
-            if named.contains(&job_id) {
+            if job.active.is_some_and(|active| named.get(&job_id) == Some(&active.token)) {
                 held.insert(job_id);
                 continue;
             }
@@ -172,7 +173,8 @@ impl Core {
             }
             reply.returned.push(job_id);
         }
-        reply.lost = resume.running.iter().filter(|id| !held.contains(*id)).cloned().collect();
+        reply.lost =
+            resume.running.iter().map(|(id, _)| id).filter(|id| !held.contains(*id)).cloned().collect();
         if let Some(worker) = self.active.workers.get_mut(&id) {
             worker.info = Some(resume.info.clone());
             worker.last_call = resume.call;

@@ -34,11 +34,17 @@ impl RateWindow {
         }
     }
 
-    /// When the next start leaves the window, if the window is full.
-    pub fn full_until(&self, limit: RateLimit) -> Option<Millis> {
-        (self.total >= u64::from(limit.max))
-            .then(|| self.starts.front().map(|(at, _)| at + limit.per_ms))
-            .flatten()
+    /// When the next start leaves the window that ends now, if that is full.
+    pub fn full_until(&self, limit: RateLimit, now: Millis) -> Option<Millis> {
+        let mut total = self.total;
+        for (at, n) in &self.starts {
+            if at + limit.per_ms > now {
+                return (total >= u64::from(limit.max)).then_some(at + limit.per_ms);
+            }
+            // Starts before the window are forgotten at the next take only.
+            total -= u64::from(*n);
+        }
+        None
     }
 
     /// The entries, oldest first.
@@ -92,9 +98,14 @@ mod tests {
         let limit = RateLimit { max: 2, per_ms: 1_000 };
         let mut window = RateWindow::default();
         window.record(100, 1);
-        assert_eq!(window.full_until(limit), None);
+        assert_eq!(window.full_until(limit, 100), None);
         window.record(300, 1);
-        assert_eq!((window.room(limit, 1_099), window.full_until(limit)), (0, Some(1_100)));
+        assert_eq!((window.room(limit, 1_099), window.full_until(limit, 1_099)), (0, Some(1_100)));
+        assert_eq!(
+            window.full_until(limit, 1_100),
+            None,
+            "one of the two has left, though nobody has forgotten it yet"
+        );
         assert_eq!(window.room(limit, 1_100), 1);
     }
 }

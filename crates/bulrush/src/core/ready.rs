@@ -5,6 +5,7 @@
 //! weight, then it goes to the back with a new ticket.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use super::lane::{Entry, Lane};
@@ -277,7 +278,8 @@ impl Ready {
         group.ticket = ticket;
     }
 
-    /// Makes ring and pauses anew from what the members say; members that lost their ticket go to the back.
+    /// Makes ring and pauses anew from what the members say; members that lost their ticket go to the back, in the order in which
+    /// their pauses ended.
     pub fn rebuild_ring(&mut self, config: &QueueConfig, now: Millis) {
         self.ring.clear();
         self.limited.clear();
@@ -285,6 +287,7 @@ impl Ready {
             std::iter::once(None).chain(self.named.keys().cloned().map(Some)).collect();
         let highest = members.iter().filter_map(|member| self.group_mut(member).ticket).max();
         self.next_ticket = self.next_ticket.max(highest.map_or(0, |ticket| ticket + 1));
+        let mut unseated = Vec::new();
         for member in members {
             let cap = cap_of(&member, config);
             let group = self.group_mut(&member);
@@ -295,7 +298,7 @@ impl Ready {
                 if let Some(ticket) = group.ticket {
                     self.ring.insert(ticket, member.clone());
                 } else {
-                    self.seat(&member, config, now);
+                    unseated.push((until, member.clone()));
                 }
             } else {
                 group.ticket = None;
@@ -305,9 +308,24 @@ impl Ready {
             }
             self.forget_idle(&member);
         }
+        unseated.sort_unstable();
+        for (_, member) in unseated {
+            self.seat(&member, config, now);
+        }
     }
 
-    /// What a store must keep of the members whose jobs or turns changed.
+    /// As [`members`](Self::members), from the group after `after` on.
+    pub fn members_after(
+        &self,
+        after: Option<&Arc<str>>,
+    ) -> impl Iterator<Item = (Option<&Arc<str>>, &Group)> {
+        let plain = after.is_none().then_some((None, &self.plain));
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let named = self.named.range::<Arc<str>, _>((from, Bound::Unbounded));
+        plain.into_iter().chain(named.map(|(name, group)| (Some(name), group)))
+    }
+
+    /// All members of the rotation.
     pub fn members(&self) -> impl Iterator<Item = (Option<&Arc<str>>, &Group)> {
         std::iter::once((None, &self.plain)).chain(self.named.iter().map(|(name, group)| (Some(name), group)))
     }

@@ -1,25 +1,26 @@
 //! From facts back to a queue, and the rebuilding of every index from the records alone, which is also how `verify` repairs.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use hashbrown::HashMap;
 
 use super::Core;
+use super::add::OWNER_INDEX_MAX;
 use super::changes::Meta;
 use super::dedup::Held;
 use super::lane::{Entry, Lane};
 use super::slab::{Active, Family, Kin, Slot};
 use crate::model::{
     Child, ChildFailure, Counts, JobState, Millis, QueueConfig, QueueName, Rollup, Spec, Status, Token,
-    WorkerId,
 };
 use crate::port::OutboxEntry;
 
 /// Collects facts until the queue can be built. A later fact about the same thing replaces an earlier one.
 #[derive(Debug, Default)]
 pub struct Restore {
+    /// By serial.
     jobs: HashMap<u64, Draft>,
     keys: HashMap<Arc<str>, Held>,
     outbox: BTreeMap<u64, OutboxEntry>,
@@ -30,21 +31,38 @@ pub struct Restore {
     meta: Meta,
 }
 
+/// What is known of a job. Small, because a table of a million of them grows by doubling.
 #[derive(Debug, Default)]
 struct Draft {
-    record: Option<(Spec, Status, i64, Option<Active>)>,
-    data: Option<Bytes>,
+    record: Option<Box<Record>>,
+    data: Bytes,
+    attached: Option<Box<Attached>>,
+}
+
+#[derive(Debug)]
+struct Record {
+    spec: Spec,
+    status: Status,
+    order: i64,
+    active: Option<Active>,
+    /// Log lines from this number on are kept.
+    first_log: u32,
+}
+
+#[derive(Debug, Default)]
+struct Attached {
     children: BTreeMap<usize, Kin>,
     logs: BTreeMap<u32, Arc<str>>,
 }
 
 impl Restore {
-    /// A job without its payload.
+    /// A job without its payload; `logs` is how many of its log lines are kept.
     pub fn job(
         &mut self,
         serial: u64,
         order: i64,
         active: Option<(Token, Millis, Option<Millis>, bool)>,
+        logs: u32,
         spec: Spec,
         status: Status,
     ) {
@@ -55,11 +73,22 @@ impl Restore {
             cancel,
             position: 0,
         });
-        self.jobs.entry(serial).or_default().record = Some((spec, status, order, active));
+        let draft = self.jobs.entry(serial).or_default();
+        let first_log = status.log_lines.saturating_sub(logs);
+        if let Some(attached) = &mut draft.attached
+            && attached.logs.first_key_value().is_some_and(|(number, _)| *number < first_log)
+        {
+            attached.logs = attached.logs.split_off(&first_log);
+        }
+        let record = Record { spec, status, order, active, first_log };
+        match &mut draft.record {
+            Some(old) => **old = record,
+            none => *none = Some(Box::new(record)),
+        }
     }
     /// A job's payload.
     pub fn data(&mut self, serial: u64, data: Bytes) {
-        self.jobs.entry(serial).or_default().data = Some(data);
+        self.jobs.entry(serial).or_default().data = data;
     }
     /// A job is gone.
     pub fn gone(&mut self, serial: u64) {
@@ -67,11 +96,14 @@ impl Restore {
     }
     /// A parent's child.
     pub fn child(&mut self, serial: u64, position: usize, child: Child, on_failure: ChildFailure) {
-        self.jobs.entry(serial).or_default().children.insert(position, Kin { child, on_failure });
+        self.attached(serial).children.insert(position, Kin { child, on_failure });
     }
     /// A log line.
     pub fn log(&mut self, serial: u64, number: u32, line: &str) {
-        self.jobs.entry(serial).or_default().logs.insert(number, line.into());
+        self.attached(serial).logs.insert(number, line.into());
+    }
+    fn attached(&mut self, serial: u64) -> &mut Attached {
+        self.jobs.entry(serial).or_default().attached.get_or_insert_default()
     }
     /// Who holds a key now.
     pub fn dedup(&mut self, key: &str, held: Option<Held>) {
@@ -108,7 +140,7 @@ impl Restore {
         self.meta = meta;
     }
 
-    /// Builds the queue. Drafts of which only parts were told (a payload without a record, say) were removed before their record
+    /// Builds the queue, which notes its changes from then on. Drafts of which only parts were told (a payload without a record, say) were removed before their record
     /// was written, and are dropped.
     pub fn build(self, queue: QueueName, now: Millis) -> Core {
         let Self { jobs, keys, outbox, members, rate, rollups, config, meta } = self;
@@ -124,17 +156,16 @@ impl Restore {
             jobs.into_iter().filter(|(_, draft)| draft.record.is_some()).collect();
         drafts.sort_unstable_by_key(|(serial, _)| *serial);
         for (serial, draft) in drafts {
-            let Some((mut spec, status, order, active)) = draft.record else { continue };
-            spec.data = draft.data.unwrap_or_default();
+            let Some(record) = draft.record else { continue };
+            let Record { mut spec, status, order, active, first_log } = *record;
+            spec.data = draft.data;
             core.next_serial = core.next_serial.max(serial + 1);
-            let family = (!draft.children.is_empty()).then(|| {
+            let Attached { children, mut logs } = draft.attached.map_or_else(Attached::default, |it| *it);
+            let family = (!children.is_empty()).then(|| {
                 let mut family = Family::default();
-                draft.children.into_values().for_each(|kin| family.push(kin));
+                children.into_values().for_each(|kin| family.push(kin));
                 Box::new(family)
             });
-            let lines_max = core.config.bounds.log_lines;
-            let skip = draft.logs.len().saturating_sub(lines_max);
-            let logs: VecDeque<Arc<str>> = draft.logs.into_values().skip(skip).collect();
             core.jobs.insert(Slot {
                 spec: Arc::new(spec),
                 status,
@@ -142,7 +173,7 @@ impl Restore {
                 serial,
                 active,
                 family,
-                logs,
+                logs: logs.split_off(&first_log).into_values().collect(),
                 noted: false,
             });
         }
@@ -156,9 +187,15 @@ impl Restore {
         for ((hourly, _), rollup) in rollups {
             core.history.restore(hourly, rollup);
         }
+        // What no window can see any more may have been told long ago; the queue had forgotten it.
+        if let Some(limit) = core.config.rate {
+            core.rate.room(limit, core.now);
+        }
         for (member, (limited_until, ticket)) in members {
             core.ready.restore_member(&member, limited_until, ticket);
         }
+        // Noting begins before the ring is made: a member that finds its pause over takes a ticket, and the next life must know it.
+        core.note_changes();
         core.rebuild();
         core
     }
@@ -166,23 +203,27 @@ impl Restore {
 
 impl Core {
     /// Takes back everything that workers of an earlier life of this process held, as a rescue would: they are dead, for the store
-    /// was locked to us. Returns how many.
+    /// was locked to us. The jobs go to the head in the order in which they had waited. Returns how many.
     pub fn rescue_all(&mut self, now: Millis) -> usize {
         self.advance(now);
-        let mut workers: Vec<WorkerId> = self.active.workers.keys().copied().collect();
-        workers.sort_unstable();
-        let mut rescued = 0;
-        let mut outbox = Vec::new();
-        for id in workers {
-            while let Some(slot) =
-                self.active.workers.get(&id).and_then(|worker| worker.running.last().copied())
-            {
-                self.rescue_one(slot, &mut outbox);
-                rescued += 1;
-            }
-            self.active.workers.remove(&id);
+        self.ready.release_limited(&self.config, self.now);
+        let mut running: Vec<(i64, u32)> = self
+            .active
+            .workers
+            .values()
+            .flat_map(|worker| &worker.running)
+            .map(|slot| (self.jobs.get(*slot).order, *slot))
+            .collect();
+        running.sort_unstable();
+        // Each goes before all others, so the last comes first.
+        for (_, slot) in running.iter().rev() {
+            self.rescue_one(*slot, &mut Vec::new());
         }
-        rescued
+        // Nobody is left whose lease a gap in maintenance could have run out.
+        self.active.workers.clear();
+        self.maintained_at = None;
+        self.grace_until = 0;
+        running.len()
     }
 
     /// Makes every collection, count and index anew from the records.
@@ -228,7 +269,11 @@ impl Core {
         by_age.sort_unstable();
         for (serial, slot) in by_age {
             if let Some(owner) = self.jobs.get(slot).spec.owner.clone() {
-                self.owners.entry(owner).or_default().push_back((slot, serial));
+                let index = self.owners.entry(owner).or_default();
+                index.push_back((slot, serial));
+                if index.len() > OWNER_INDEX_MAX {
+                    index.pop_front();
+                }
             }
         }
         self.ready.rebuild_ring(&self.config, self.now);

@@ -255,7 +255,7 @@ impl Core {
 
     /// Until when nothing may start because of a limit by time.
     pub(super) fn limit_in_force(&self) -> Option<Millis> {
-        let by_rate = self.config.rate.and_then(|limit| self.rate.full_until(limit));
+        let by_rate = self.config.rate.and_then(|limit| self.rate.full_until(limit, self.now));
         let by_upstream = Some(self.limited_until);
         by_rate.into_iter().chain(by_upstream).filter(|until| *until > self.now).max()
     }

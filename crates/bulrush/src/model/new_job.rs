@@ -269,3 +269,16 @@ pub enum CheckError {
         item: usize,
     },
 }
+
+impl CheckError {
+    /// Which item of the call, from 0.
+    pub fn item(&self) -> Option<usize> {
+        match self {
+            Self::Bound(bound) => Some(bound.item),
+            Self::NoAttempts { item }
+            | Self::NoName { item }
+            | Self::PriorityInGroup { item }
+            | Self::RepeatedId { item } => Some(*item),
+        }
+    }
+}

@@ -27,8 +27,8 @@ pub struct Resume {
     pub info: WorkerInfo,
     /// Call number, from the same sequence as steps: a step that was sent before and arrives later is refused.
     pub call: u64,
-    /// What it runs.
-    pub running: Vec<JobId>,
+    /// What it runs, each with the token of its take: a take of the same job whose answer got lost is not it.
+    pub running: Vec<(JobId, Token)>,
 }
 
 /// A sign of life.

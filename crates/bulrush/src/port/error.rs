@@ -30,6 +30,12 @@ pub enum Error {
         /// All that is wrong.
         problems: Vec<String>,
     },
+    /// A payload that JSON cannot say.
+    #[error("the payload cannot be written as JSON: {reason}")]
+    Payload {
+        /// Why.
+        reason: String,
+    },
     /// A cursor that this queue did not issue.
     #[error("cursor {cursor:?} was not issued by this queue; start again without one")]
     Cursor {

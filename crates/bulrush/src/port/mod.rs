@@ -145,6 +145,10 @@ pub trait Maintain: Send + Sync {
 pub trait Backend: Enqueue + Inspect + Work + Maintain {
     /// What kind of backend, for reports: `memory`, `file`, `redis`.
     fn kind(&self) -> &'static str;
+    /// Whether a call can be carried out and its answer be lost, so that callers must be ready to repeat it.
+    fn may_lose_replies(&self) -> bool {
+        true
+    }
     /// Makes everything acknowledged durable and lets go of what is held (files, locks, connections). Later calls fail.
     fn close(&self) -> BoxFuture<'_, Result<()>>;
 }

@@ -1,0 +1,156 @@
+//! The worker's sign of life, from a thread of its own: handlers that burn every runtime thread cannot starve it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::meter::Meter;
+use crate::clock::Clock;
+use crate::model::{JobId, QueueName, Token};
+use crate::port::{Backend, OutboxEntry, Renew, WorkerInfo};
+
+/// Roll-ups go with a renewal at most this often.
+const ROLLUPS_EVERY: Duration = Duration::from_secs(10);
+
+/// What a renewal has to tell the loop.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    /// The store did not know the worker: its jobs were given to others.
+    pub lost: bool,
+    /// Running jobs to stop.
+    pub cancel: Vec<(JobId, Token)>,
+    /// Outbox entries that nobody has delivered.
+    pub outbox: Vec<OutboxEntry>,
+}
+
+/// Renews one worker's lease on one queue.
+pub(super) struct Renewal {
+    backend: Arc<dyn Backend>,
+    queue: QueueName,
+    info: WorkerInfo,
+    meter: Arc<Mutex<Meter>>,
+    news: mpsc::UnboundedSender<News>,
+    every: Duration,
+    rollup_seq: u64,
+    since_rollups: Duration,
+    met: bool,
+}
+
+/// Stops a renewal and waits for its end.
+pub(super) enum Running {
+    Thread { stop: std::sync::mpsc::Sender<()>, thread: std::thread::JoinHandle<()> },
+    Task(tokio::task::JoinHandle<()>),
+}
+
+impl Renewal {
+    pub fn new(
+        backend: Arc<dyn Backend>,
+        queue: QueueName,
+        info: WorkerInfo,
+        meter: Arc<Mutex<Meter>>,
+        news: mpsc::UnboundedSender<News>,
+        lease: Duration,
+    ) -> Self {
+        // A little more often than each third of the lease, so that one renewal may be lost and another be late.
+        let every = lease * 3 / 10;
+        Self {
+            backend,
+            queue,
+            info,
+            meter,
+            news,
+            every,
+            rollup_seq: 0,
+            since_rollups: Duration::ZERO,
+            met: false,
+        }
+    }
+
+    /// Renews until stopped, on an OS thread.
+    pub fn start_thread(mut self) -> std::io::Result<Running> {
+        let (stop, stopped) = std::sync::mpsc::channel();
+        let name = format!("renew-{}", self.queue);
+        let thread = std::thread::Builder::new().name(name).spawn(move || {
+            loop {
+                match stopped.recv_timeout(self.every) {
+                    // Without a loop nobody works, and the lease must run out.
+                    Err(std::sync::mpsc::RecvTimeoutError::Timeout) if self.news.is_closed() => return,
+                    Err(std::sync::mpsc::RecvTimeoutError::Timeout) => self.renew(),
+                    _ => return self.last_words(),
+                }
+            }
+        })?;
+        Ok(Running::Thread { stop, thread })
+    }
+
+    /// Renews until stopped, on the clock of a simulation.
+    pub fn start_task(mut self, clock: Arc<dyn Clock>) -> Running {
+        Running::Task(tokio::spawn(async move {
+            loop {
+                clock.sleep_until(clock.now() + self.every.as_millis() as u64).await;
+                self.renew();
+            }
+        }))
+    }
+
+    fn renew(&mut self) {
+        self.since_rollups += self.every;
+        let rollups = if self.since_rollups >= ROLLUPS_EVERY {
+            self.since_rollups = Duration::ZERO;
+            self.rollup_seq += 1;
+            self.meter.lock().unwrap_or_else(PoisonError::into_inner).take()
+        } else {
+            Vec::new()
+        };
+        // A repeat within one renewal would carry the same number, so nothing is counted twice.
+        let renew = Renew { info: self.info.clone(), rollup_seq: self.rollup_seq, rollups };
+        loop {
+            match self.backend.renew(&self.queue, renew.clone()) {
+                Ok(reply) => {
+                    let lost = self.met && !reply.known;
+                    self.met = true;
+                    let more = reply.maintained.more;
+                    let news = News { lost, cancel: reply.cancel, outbox: reply.maintained.outbox };
+                    if news.lost || !news.cancel.is_empty() || !news.outbox.is_empty() {
+                        // The loop is gone only when the worker is.
+                        let _ = self.news.send(news);
+                    }
+                    if !more {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(queue = %self.queue, worker = %self.info.id, %error, "the lease could not be renewed");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Sends what the meter still holds: the worker ends.
+    fn last_words(&mut self) {
+        self.since_rollups = ROLLUPS_EVERY;
+        self.renew();
+    }
+}
+
+impl Running {
+    /// Stops the renewal and waits for its end.
+    pub async fn stop(self) {
+        match self {
+            Self::Thread { stop, thread } => {
+                drop(stop);
+                // The thread ends after at most one call; waiting for it must not block the runtime.
+                let joined = tokio::task::spawn_blocking(move || thread.join()).await;
+                if !matches!(joined, Ok(Ok(()))) {
+                    tracing::error!("the renewal thread panicked");
+                }
+            }
+            Self::Task(task) => {
+                task.abort();
+                let _ = task.await;
+            }
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Progress, log lines and data of running jobs on their way to the backend. What comes while a call is under way goes with the next
+//! one, and only the latest progress of each job is sent, so a handler may report as often as it likes.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::context::{Run, Stop};
+use crate::model::{Bounds, QueueName};
+use crate::port::{Backend, Error, Settled, Update, UpdateChange};
+
+/// Updates of one call.
+const BATCH: usize = 500;
+/// Updates that wait to be sent, at most; beyond, new ones are dropped with a note.
+const WAITING_MAX: usize = 10_000;
+
+/// Updates of all jobs of a worker.
+pub(super) struct Updates {
+    backend: Arc<dyn Backend>,
+    queue: QueueName,
+    state: Mutex<State>,
+    idle: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: Vec<(Arc<Run>, UpdateChange)>,
+    under_way: bool,
+}
+
+impl Updates {
+    pub fn new(backend: Arc<dyn Backend>, queue: QueueName) -> Arc<Self> {
+        Arc::new(Self { backend, queue, state: Mutex::default(), idle: Notify::new() })
+    }
+
+    /// Takes an update in.
+    pub fn post(self: &Arc<Self>, run: &Arc<Run>, change: UpdateChange) {
+        let change = match change {
+            UpdateChange::Log(lines) => UpdateChange::Log(lines.into_iter().map(fit_line).collect()),
+            other => other,
+        };
+        let lead = {
+            let mut state = self.lock();
+            let is_progress = |change: &UpdateChange| matches!(change, UpdateChange::Progress(_));
+            let same =
+                |(other, waiting): &(Arc<Run>, UpdateChange)| Arc::ptr_eq(other, run) && is_progress(waiting);
+            let older = if is_progress(&change) { state.waiting.iter().rposition(same) } else { None };
+            match older {
+                Some(at) => state.waiting[at].1 = change,
+                None if state.waiting.len() < WAITING_MAX => state.waiting.push((run.clone(), change)),
+                None => tracing::warn!(
+                    queue = %self.queue, job = %run.job.spec.id,
+                    "the backend cannot keep up with log lines and progress; one was dropped"
+                ),
+            }
+            !std::mem::replace(&mut state.under_way, true)
+        };
+        if lead {
+            // Handlers on blocking threads report too; the runtime is then found through the thread's context.
+            match tokio::runtime::Handle::try_current() {
+                Ok(runtime) => drop(runtime.spawn(self.clone().send_all())),
+                Err(_) => self.lock().under_way = false,
+            }
+        }
+    }
+
+    /// Resolves when everything taken in so far has been sent.
+    pub async fn flush(&self) {
+        loop {
+            let mut idle = std::pin::pin!(self.idle.notified());
+            idle.as_mut().enable();
+            {
+                let state = self.lock();
+                if !state.under_way && state.waiting.is_empty() {
+                    return;
+                }
+            }
+            idle.await;
+        }
+    }
+
+    async fn send_all(self: Arc<Self>) {
+        loop {
+            let batch = {
+                let mut state = self.lock();
+                if state.waiting.is_empty() {
+                    state.under_way = false;
+                    drop(state);
+                    self.idle.notify_waiters();
+                    return;
+                }
+                let rest = state.waiting.len().min(BATCH);
+                let rest = state.waiting.split_off(rest);
+                std::mem::replace(&mut state.waiting, rest)
+            };
+            self.send(batch).await;
+        }
+    }
+
+    async fn send(&self, batch: Vec<(Arc<Run>, UpdateChange)>) {
+        let updates = |batch: &[(Arc<Run>, UpdateChange)]| -> Vec<Update> {
+            let update = |(run, change): &(Arc<Run>, UpdateChange)| Update {
+                id: run.job.spec.id.clone(),
+                token: run.job.token,
+                change: change.clone(),
+            };
+            batch.iter().map(update).collect()
+        };
+        match self.backend.update(&self.queue, updates(&batch)).await {
+            Ok(answers) => heed(&batch, &answers),
+            Err(Error::Bound(_)) if batch.len() > 1 => {
+                // One that is too large must not take the others with it.
+                for one in batch {
+                    let one = std::slice::from_ref(&one);
+                    match self.backend.update(&self.queue, updates(one)).await {
+                        Ok(answers) => heed(one, &answers),
+                        Err(error) => self.lament(&error),
+                    }
+                }
+            }
+            // Progress and log lines are worth telling, not worth holding a job for.
+            Err(error) => self.lament(&error),
+        }
+    }
+
+    fn lament(&self, error: &Error) {
+        tracing::warn!(queue = %self.queue, %error, "progress or log lines could not be written");
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Stops the runs whose token was refused: somebody else may run the job.
+fn heed(batch: &[(Arc<Run>, UpdateChange)], answers: &[Settled]) {
+    for ((run, _), answer) in batch.iter().zip(answers) {
+        if *answer != Settled::Ok {
+            run.request_stop(Stop::Lost);
+        }
+    }
+}
+
+/// Cuts a line to what the default bounds take.
+fn fit_line(mut line: String) -> String {
+    let max = Bounds::default().log_line_bytes;
+    if line.len() > max {
+        line.truncate(line.floor_char_boundary(max));
+    }
+    line
+}

@@ -1,0 +1,26 @@
+//! The `bulrush` command: parses its arguments and calls the module of the command's name.
+
+mod bench;
+
+use clap::{Parser, Subcommand};
+
+/// Background jobs: run the demo, serve the platform on one machine, look at queues, measure.
+#[derive(Debug, Parser)]
+#[command(name = "bulrush", version, about, long_about = None)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Measure a backend: adds, processing, latency, depth.
+    Bench(bench::BenchArguments),
+}
+
+fn main() -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    match Arguments::parse().command {
+        Command::Bench(arguments) => runtime.block_on(bench::run(arguments)),
+    }
+}
