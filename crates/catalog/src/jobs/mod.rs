@@ -1,0 +1,5 @@
+//! Payloads and results, one file per kind of job. Each comes with its processor.
+
+pub mod enrich_property;
+
+pub use enrich_property::{EnrichProperty, EnrichPropertyResult, GeoPoint};
