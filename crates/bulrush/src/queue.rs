@@ -1,6 +1,8 @@
 //! The producer's side: a handle to a queue that adds, reads and waits.
 
 use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -164,9 +166,15 @@ impl Queue {
             coalescer.waiting.push((job, tell));
             !std::mem::replace(&mut coalescer.under_way, true)
         };
+        let mut told = told;
         if lead {
-            // A task of its own: whoever asked may stop waiting, and the others' jobs must still go out.
-            tokio::spawn(lead_adds(self.0.clone()));
+            let mut leading = Leading(Some(Box::pin(lead_adds(self.0.clone()))));
+            tokio::select! {
+                biased;
+                () = &mut leading => {}
+                // Answered: whoever came meanwhile is served without us.
+                answer = &mut told => return answer.unwrap_or(Err(Error::Closed)),
+            }
         }
         told.await.unwrap_or(Err(Error::Closed))
     }
@@ -273,6 +281,31 @@ impl Queue {
                     break;
                 }
             }
+        }
+    }
+}
+
+/// The carrying out of coalesced adds, by whoever came first. If that caller stops waiting (or has its answer while others still
+/// wait), the rest goes on as a task of its own: their jobs must still go out.
+struct Leading(Option<Pin<Box<dyn Future<Output = ()> + Send>>>);
+
+impl Future for Leading {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> std::task::Poll<()> {
+        let Some(adds) = self.0.as_mut() else { return std::task::Poll::Ready(()) };
+        std::task::ready!(adds.as_mut().poll(cx));
+        self.0 = None;
+        std::task::Poll::Ready(())
+    }
+}
+
+impl Drop for Leading {
+    fn drop(&mut self) {
+        if let Some(adds) = self.0.take()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            drop(runtime.spawn(adds));
         }
     }
 }

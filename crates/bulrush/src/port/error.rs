@@ -89,7 +89,32 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
-    /// The store could not be read or written. A failed write may or may not be found after a restart.
+    /// A newer version wrote the store.
+    #[error(
+        "{} has format {found}, this version reads formats up to {known}; upgrade before you open this store. Nothing was changed",
+        path.display()
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The newest format that this version reads.
+        known: u32,
+    },
+    /// The disk is full. The call may or may not be found carried out after a restart; what was acknowledged will be.
+    #[error(
+        "no space is left for the store's file {}: free some and restart; nothing that was acknowledged is lost", path.display()
+    )]
+    Full {
+        /// The file that could not grow.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: Arc<std::io::Error>,
+    },
+    /// The store could not be read or written. A failed write may or may not be found after a restart; until then every call fails
+    /// like this one.
     #[error("the store could not {action} {}", path.display())]
     Storage {
         /// What was attempted.

@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::Path;
 
-use super::storage_error;
+use super::files::storage_error;
 use crate::port::{Error, Result};
 
 /// The file whose lock stands for the directory. It stays empty, and stays there: removing it would let two processes lock two files

@@ -29,7 +29,7 @@ mod code {
 }
 
 /// Bytes of a frame's length.
-const LEN: usize = 4;
+const LEN: usize = 8;
 /// An exported slice ends at this size, bytes: the queue is locked while it is copied.
 const SLICE_BYTES: usize = 1 << 20;
 /// An exported slice ends at so many things, for the same reason.
@@ -62,8 +62,7 @@ fn open_frame(out: &mut Vec<u8>, queue: &QueueName) -> usize {
 }
 
 fn close_frame(out: &mut [u8], start: usize) {
-    // A command is bounded far below 4 GiB; should one ever reach it, the frame's end says so when it is read.
-    let len = (out.len() - start - LEN) as u32;
+    let len = (out.len() - start - LEN) as u64;
     out[start..start + LEN].copy_from_slice(&len.to_le_bytes());
 }
 
@@ -75,9 +74,9 @@ pub(super) fn decode_frames<'r>(
     while !payload.is_empty() {
         let (len, rest) =
             payload.split_first_chunk::<LEN>().ok_or(DecodeError::Truncated(payload.len()))?;
-        let len = u32::from_le_bytes(*len) as usize;
-        let frame = rest.get(..len).ok_or(DecodeError::Truncated(payload.len()))?;
-        payload = &rest[len..];
+        let len = usize::try_from(u64::from_le_bytes(*len)).unwrap_or(usize::MAX);
+        let (frame, rest) = rest.split_at_checked(len).ok_or(DecodeError::Truncated(payload.len()))?;
+        payload = rest;
         let mut r = Reader::new(frame);
         let restore = restore_of(r.queue()?);
         while !r.is_at_end() {
