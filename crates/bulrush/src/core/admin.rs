@@ -46,13 +46,13 @@ impl Core {
             AdminCommand::Pause => self.set_paused(true, &mut reply),
             AdminCommand::Unpause => self.set_paused(false, &mut reply),
             AdminCommand::Cancel(ids) => {
-                self.each(&ids, &mut reply, |core, slot| core.cancel(slot, &mut outbox))
+                self.each(&ids, &mut reply, |core, slot| core.cancel(slot, &mut outbox));
             }
             AdminCommand::Remove(ids) => {
-                self.each(&ids, &mut reply, |core, slot| core.remove(slot, &mut outbox))
+                self.each(&ids, &mut reply, |core, slot| core.remove(slot, &mut outbox));
             }
             AdminCommand::Retry { ids, data } => {
-                self.each(&ids, &mut reply, |core, slot| core.retry(slot, data.as_ref()))
+                self.each(&ids, &mut reply, |core, slot| core.retry(slot, data.as_ref()));
             }
             AdminCommand::RetryFailed { limit } => {
                 let slots: Vec<u32> =
@@ -65,13 +65,13 @@ impl Core {
             }
             AdminCommand::Promote(ids) => self.each(&ids, &mut reply, Self::promote_now),
             AdminCommand::Reschedule { id, when } => {
-                self.each(&[id], &mut reply, |core, slot| core.reschedule(slot, when))
+                self.each(&[id], &mut reply, |core, slot| core.reschedule(slot, when));
             }
             AdminCommand::SetPriority { id, priority } => {
                 self.each(&[id], &mut reply, |core, slot| core.set_priority(slot, priority));
             }
             AdminCommand::SetData { id, data } => {
-                self.each(&[id], &mut reply, |core, slot| core.set_data(slot, data.clone()))
+                self.each(&[id], &mut reply, |core, slot| core.set_data(slot, data.clone()));
             }
             AdminCommand::Clean { state, older_ms, limit } => {
                 let until = self.now.saturating_sub(older_ms);
@@ -110,14 +110,14 @@ impl Core {
         match command {
             AdminCommand::Pause | AdminCommand::Unpause => {}
             AdminCommand::Cancel(ids) | AdminCommand::Remove(ids) | AdminCommand::Promote(ids) => {
-                items(ids.len())?
+                items(ids.len())?;
             }
             AdminCommand::Retry { ids, data } => {
                 items(ids.len())?;
                 BoundError::check(Bound::Data, data.as_ref().map_or(0, Bytes::len), bounds.data_bytes, 0)?;
             }
             AdminCommand::SetData { data, .. } => {
-                BoundError::check(Bound::Data, data.len(), bounds.data_bytes, 0)?
+                BoundError::check(Bound::Data, data.len(), bounds.data_bytes, 0)?;
             }
             AdminCommand::SetPriority { id, priority } => {
                 let max = NewJob::PRIORITY_MAX as usize;

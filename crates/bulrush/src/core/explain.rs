@@ -13,7 +13,7 @@ impl Core {
         let mut reasons = Vec::new();
         match state {
             JobState::Completed | JobState::Failed | JobState::Cancelled => {
-                reasons.push(Reason::Ended(state))
+                reasons.push(Reason::Ended(state));
             }
             JobState::Active => reasons.extend(
                 job.active

@@ -130,13 +130,13 @@ impl Core {
                 });
                 Box::new(live.map(|(slot, serial)| (*slot, Cursor::new(*serial, 0))))
             }
-            (None, Some(JobState::Waiting)) => Box::new(self.waiting_from(cursor)),
+            (None, Some(JobState::Waiting)) => Box::new(self.waiting_from(cursor.clone())),
             (None, Some(JobState::Delayed)) => {
                 let end = cursor.map_or((u64::MAX, i64::MAX), |cursor| (cursor.major, cursor.minor));
                 let range = self.delayed.range(..end).rev();
                 Box::new(range.map(|((run_at, order), slot)| (*slot, Cursor::new(*run_at, *order))))
             }
-            (None, Some(JobState::Active)) => Box::new(self.active_from(cursor).into_iter()),
+            (None, Some(JobState::Active)) => Box::new(self.active_from(cursor.as_ref()).into_iter()),
             (None, Some(state)) => {
                 let lane = match state {
                     JobState::WaitingChildren => &self.parents,
@@ -148,7 +148,7 @@ impl Core {
                 let entries = lane.newest_before(before, &self.jobs);
                 Box::new(entries.map(|entry| (entry.slot, Cursor::new(0, entry.order))))
             }
-            (None, None) => Box::new(self.all_from(cursor)),
+            (None, None) => Box::new(self.all_from(cursor.as_ref())),
         };
         let mut page = JobPage::default();
         let mut last = None;
@@ -202,7 +202,7 @@ impl Core {
     }
 
     /// Active jobs, last started first. There are never more than all workers have slots.
-    fn active_from(&self, cursor: Option<Cursor>) -> Vec<(u32, Cursor)> {
+    fn active_from(&self, cursor: Option<&Cursor>) -> Vec<(u32, Cursor)> {
         let mut rows: Vec<(u32, Cursor)> = self
             .active
             .workers
@@ -212,16 +212,14 @@ impl Core {
                 let job = self.jobs.get(*slot);
                 Some((*slot, Cursor::new(job.active?.started, job.serial as i64)))
             })
-            .filter(|(_, place)| {
-                cursor.as_ref().is_none_or(|c| (place.major, place.minor) < (c.major, c.minor))
-            })
+            .filter(|(_, place)| cursor.is_none_or(|c| (place.major, place.minor) < (c.major, c.minor)))
             .collect();
         rows.sort_by_key(|(_, place)| std::cmp::Reverse((place.major, place.minor)));
         rows
     }
 
     /// All jobs in no telling order, by slot.
-    fn all_from(&self, cursor: Option<Cursor>) -> impl Iterator<Item = (u32, Cursor)> + '_ {
+    fn all_from(&self, cursor: Option<&Cursor>) -> impl Iterator<Item = (u32, Cursor)> + use<'_> {
         let end = cursor.map_or(self.jobs.slots(), |cursor| (cursor.major as u32).min(self.jobs.slots()));
         let used = (0..end).rev().filter(|slot| self.jobs.at(*slot).is_some());
         used.map(|slot| (slot, Cursor::new(u64::from(slot), 0)))

@@ -214,7 +214,7 @@ impl Core {
         for (item, update) in updates.iter().enumerate() {
             match &update.change {
                 UpdateChange::Data(data) => {
-                    BoundError::check(Bound::Data, data.len(), bounds.data_bytes, item)?
+                    BoundError::check(Bound::Data, data.len(), bounds.data_bytes, item)?;
                 }
                 UpdateChange::Log(lines) => {
                     let longest = lines.iter().map(String::len).max().unwrap_or(0);
@@ -284,8 +284,7 @@ impl Core {
             self.grace_until = now + self.config.lease_ms;
         }
         self.maintained_at = Some(now);
-        let mut report = Maintained::default();
-        report.promoted = self.promote_due();
+        let mut report = Maintained { promoted: self.promote_due(), ..Maintained::default() };
         self.ready.release_limited(&self.config, now);
         if self.ready.has_startable() && !self.paused && self.limit_in_force().is_none() {
             self.wakes += 1;

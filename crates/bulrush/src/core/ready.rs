@@ -93,11 +93,6 @@ impl Ready {
         self.named.iter()
     }
 
-    /// Live waiting jobs.
-    pub fn len(&self) -> u64 {
-        self.plain.waiting + self.named.values().map(|group| group.waiting).sum::<u64>()
-    }
-
     /// Puts a waiting job in its lane.
     pub fn push(
         &mut self,

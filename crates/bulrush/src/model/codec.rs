@@ -450,7 +450,9 @@ fn encode_backoff(w: &mut Writer<'_>, backoff: &Backoff) {
         Curve::Table { delays_ms } => {
             w.u8(2);
             w.u64(delays_ms.len() as u64);
-            delays_ms.iter().for_each(|delay| w.u64(*delay));
+            for delay in delays_ms {
+                w.u64(*delay);
+            }
         }
     }
     w.opt(backoff.cap_ms, Writer::u64);

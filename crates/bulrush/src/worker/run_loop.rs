@@ -3,7 +3,7 @@
 //! At any moment at most one call is under way. Whatever ends meanwhile goes with the next call, so batches grow with the load and
 //! shrink to single jobs at rest. While nothing can be taken the loop waits on the backend, which costs no calls.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
@@ -95,7 +95,7 @@ pub(super) struct RunLoop {
     pause: Duration,
 
     slots: HashMap<u64, Slot>,
-    moments: BTreeMap<(Instant, u64), ()>,
+    moments: BTreeSet<(Instant, u64)>,
     finished: Vec<Finished>,
     drain_until: Option<Instant>,
     closed: bool,
@@ -140,7 +140,7 @@ impl RunLoop {
             greeted: false,
             pause: PAUSE_FIRST,
             slots: HashMap::new(),
-            moments: BTreeMap::new(),
+            moments: BTreeSet::new(),
             finished: Vec::new(),
             drain_until: None,
             closed: false,
@@ -318,7 +318,7 @@ impl RunLoop {
         self.deliver(reply.outbox);
         let taken = reply.taken.len();
         for job in reply.taken {
-            self.start_job(job, reply.now);
+            self.start_job(job);
         }
         // A full hand may mean that there is more; otherwise wait for what the backend said comes next.
         self.look = taken > 0 && self.want() == 0;
@@ -391,7 +391,7 @@ impl RunLoop {
 
     // ------------------------------------------------------------------ jobs
 
-    fn start_job(&mut self, job: Arc<Taken>, now: Millis) {
+    fn start_job(&mut self, job: Arc<Taken>) {
         let run = Arc::new(Run::new(job));
         let take = run.job.token.take;
         let Some(handler) = self.handlers.find(&run.job.spec.name).cloned() else {
@@ -402,14 +402,14 @@ impl RunLoop {
                 names.join(", ")
             );
             let outcome = Outcome::Fail { error: JobError { kind: ErrorKind::Unrecoverable, message } };
-            self.settle(&run, outcome, now, Duration::ZERO);
+            self.settle(&run, outcome, Duration::ZERO);
             return;
         };
         let context = Context { run: run.clone(), updates: self.updates.clone(), queue: self.queue.clone() };
         let due = run.job.spec.timeout_ms.map(|timeout| Instant::now() + Duration::from_millis(timeout));
         let task = self.tasks.spawn(task::run(handler, context, self.tell_ended.clone()));
         if let Some(due) = due {
-            self.moments.insert((due, take), ());
+            self.moments.insert((due, take));
         }
         self.slots.insert(take, Slot { run, task, stage: Stage::Timeout, due });
     }
@@ -425,10 +425,10 @@ impl RunLoop {
             self.moments.remove(&(due, take));
         }
         let outcome = task::outcome(&ended.run, ended.how, &self.options.backoff);
-        self.settle(&ended.run, outcome, 0, ended.took);
+        self.settle(&ended.run, outcome, ended.took);
     }
 
-    fn settle(&mut self, run: &Arc<Run>, outcome: Outcome, _now: Millis, took: Duration) {
+    fn settle(&mut self, run: &Arc<Run>, outcome: Outcome, took: Duration) {
         let job = &run.job;
         let waited = job.started.saturating_sub(job.run_at.max(job.created_at));
         let took_ms = took.as_millis() as u64;
@@ -464,7 +464,7 @@ impl RunLoop {
     // ------------------------------------------------------------------ moments
 
     fn next_moment(&self) -> Option<Instant> {
-        let job = self.moments.first_key_value().map(|((at, _), ())| *at);
+        let job = self.moments.first().map(|(at, _)| *at);
         let to_stop = || self.slots.values().any(|slot| slot.stage == Stage::Timeout);
         let to_tell = !self.greeted && !self.finished.is_empty();
         let drain = self.drain_until.filter(|_| to_tell || to_stop());
@@ -473,7 +473,7 @@ impl RunLoop {
 
     fn on_moment(&mut self) {
         let now = Instant::now();
-        while let Some((&(at, take), ())) = self.moments.first_key_value() {
+        while let Some((at, take)) = self.moments.first().copied() {
             if at > now {
                 break;
             }
@@ -507,7 +507,7 @@ impl RunLoop {
                 );
                 let outcome = task::stuck_outcome(&run, &self.options.backoff);
                 self.slots.remove(&take);
-                self.settle(&run, outcome, 0, Duration::ZERO);
+                self.settle(&run, outcome, Duration::ZERO);
             }
         }
     }
@@ -570,19 +570,13 @@ impl RunLoop {
     }
 }
 
-fn reschedule(
-    moments: &mut BTreeMap<(Instant, u64), ()>,
-    take: u64,
-    slot: &mut Slot,
-    stage: Stage,
-    at: Instant,
-) {
+fn reschedule(moments: &mut BTreeSet<(Instant, u64)>, take: u64, slot: &mut Slot, stage: Stage, at: Instant) {
     if let Some(due) = slot.due.take() {
         moments.remove(&(due, take));
     }
     slot.stage = stage;
     slot.due = Some(at);
-    moments.insert((at, take), ());
+    moments.insert((at, take));
 }
 
 async fn next_answer(call: &mut Option<Call>) -> Answer {
