@@ -130,7 +130,7 @@ impl Core {
                 });
                 Box::new(live.map(|(slot, serial)| (*slot, Cursor::new(*serial, 0))))
             }
-            (None, Some(JobState::Waiting)) => Box::new(self.waiting_from(cursor.clone())),
+            (None, Some(JobState::Waiting)) => Box::new(self.waiting_from(cursor.as_ref())),
             (None, Some(JobState::Delayed)) => {
                 let end = cursor.map_or((u64::MAX, i64::MAX), |cursor| (cursor.major, cursor.minor));
                 let range = self.delayed.range(..end).rev();
@@ -174,13 +174,13 @@ impl Core {
 
     /// Waiting jobs in the reverse of the order in which they will be taken: named groups from the last name, then priorities from
     /// the least urgent.
-    fn waiting_from(&self, cursor: Option<Cursor>) -> impl Iterator<Item = (u32, Cursor)> + '_ {
+    fn waiting_from(&self, cursor: Option<&Cursor>) -> impl Iterator<Item = (u32, Cursor)> + use<'_> {
         let named = self.ready.named().rev().map(|(name, group)| (Some(&**name), group));
         let plain = self.ready.group(None).map(|group| (None, group));
         let lanes = named.chain(plain).flat_map(|(name, group)| {
             group.lanes.iter().rev().map(move |(priority, lane)| (name, u64::from(*priority), lane))
         });
-        let start = cursor.clone();
+        let start = cursor.cloned();
         lanes
             .filter_map(move |(name, priority, lane)| {
                 let Some(start) = &start else { return Some((name, priority, lane, i64::MAX)) };

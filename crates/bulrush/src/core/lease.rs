@@ -23,6 +23,9 @@ const OUTBOX_SLICE: usize = 100;
 /// A worker that showed signs of life.
 #[derive(Debug)]
 pub(super) struct Worker {
+    /// It has said hello since the store last forgot it. Until then it takes nothing: a step that was long on its way could
+    /// otherwise revive a rescued worker whose call number was forgotten with it.
+    pub greeted: bool,
     pub lease_until: Millis,
     pub info: Option<WorkerInfo>,
     pub last_call: u64,
@@ -50,6 +53,7 @@ impl Core {
         let worker = self.active.workers.entry(id).or_insert_with(|| {
             known = false;
             Worker {
+                greeted: false,
                 lease_until,
                 info: None,
                 last_call: 0,
@@ -74,6 +78,7 @@ impl Core {
             self.active.deadlines.insert((deadline, slot));
         }
         let worker = self.active.workers.entry(active.token.worker).or_insert_with(|| Worker {
+            greeted: false,
             lease_until: 0,
             info: None,
             last_call: 0,
@@ -176,6 +181,7 @@ impl Core {
         reply.lost =
             resume.running.iter().map(|(id, _)| id).filter(|id| !held.contains(*id)).cloned().collect();
         if let Some(worker) = self.active.workers.get_mut(&id) {
+            worker.greeted = true;
             worker.info = Some(resume.info.clone());
             worker.last_call = resume.call;
             worker.stored = Stored::greeting();

@@ -15,9 +15,6 @@ use crate::port::{Delivery, Error, OutboxEntry, Settled, Step, StepReply};
 /// still renews would hold it for ever.
 const DEADLINE_MARGIN_MS: u64 = 30_000;
 
-/// Bits of a take number that count within a call.
-const TAKE_BITS: u32 = 12;
-
 /// The last call of a worker, kept for the case that its answer gets lost.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Stored {
@@ -41,7 +38,8 @@ impl Core {
     /// # Errors
     /// A result or follow-up beyond the queue's bounds, or a call that arrives after a later one; nothing was changed.
     pub fn step(&mut self, step: Step, now: Millis) -> Result<StepReply, Error> {
-        let last = self.active.workers.get(&step.worker).map(|worker| worker.last_call);
+        let worker = self.active.workers.get(&step.worker).filter(|worker| worker.greeted);
+        let last = worker.map(|worker| worker.last_call);
         if let Some(last) = last.filter(|last| step.call < *last) {
             return Err(Error::StaleCall { call: step.call, last });
         }
@@ -51,7 +49,10 @@ impl Core {
             return Ok(self.repeat(step.worker));
         }
         self.check_finished(&step.finished)?;
-        let known = self.keep_alive(step.worker);
+        let known = last.is_some();
+        if known {
+            self.keep_alive(step.worker);
+        }
         let mut stored = Stored { known, ..Stored::default() };
         stored.settled.reserve(step.finished.len());
         let mut outbox = Vec::new();
@@ -66,12 +67,14 @@ impl Core {
             }
         }
         self.promote_due();
-        let taken = self.take(step.worker, step.call, step.want, &mut stored.taken);
+        // Who is not known says hello first.
+        let want = if known { step.want } else { 0 };
+        let taken = self.take(step.worker, step.call, want, &mut stored.taken);
         stored.outbox = outbox.iter().map(|entry| entry.seq).collect();
         let settled = stored.settled.clone();
         let mut reply = StepReply { settled, taken, known, outbox, ..StepReply::default() };
         self.fill_reply(&mut reply, step.worker, now);
-        if let Some(worker) = self.active.workers.get_mut(&step.worker) {
+        if let Some(worker) = self.active.workers.get_mut(&step.worker).filter(|worker| worker.greeted) {
             worker.last_call = step.call;
             worker.stored = stored;
         }
@@ -274,8 +277,7 @@ impl Core {
         while taken.len() < room {
             let Some(entry) = self.ready.pop(&self.jobs, &self.config) else { break };
             let slot = entry.slot;
-            let take = (call << TAKE_BITS) | taken.len() as u64;
-            let active = self.start(slot, worker, take);
+            let active = self.start(slot, worker, call);
             let job = self.taken(slot, active);
             stored.push((slot, self.jobs.get(slot).serial));
             bytes = bytes.saturating_sub(job.spec.data.len());

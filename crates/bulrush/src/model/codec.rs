@@ -93,11 +93,6 @@ impl<'a> Reader<'a> {
         self.at = end;
         Ok(slice)
     }
-    pub fn rest(&mut self) -> &'a [u8] {
-        let slice = &self.bytes[self.at..];
-        self.at = self.bytes.len();
-        slice
-    }
     pub fn u8(&mut self) -> Result<u8, DecodeError> {
         Ok(self.take(1)?[0])
     }

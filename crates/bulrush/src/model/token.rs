@@ -41,7 +41,7 @@ pub struct Token {
     pub run: u32,
     /// Who took it.
     pub worker: WorkerId,
-    /// The worker's own number of this take: call number and place in the call.
+    /// The worker's number of the call that took it: within one call no job is taken twice.
     pub take: u64,
 }
 

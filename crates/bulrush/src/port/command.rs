@@ -7,7 +7,8 @@ use crate::model::{
     ChildState, Finished, JobId, JobState, Millis, NewJob, Progress, QueueName, Rollup, Token, When, WorkerId,
 };
 
-/// Settle and take in one call.
+/// Settle and take in one call. A worker says hello ([`Resume`]) before its first step; a worker that the store does not know (any
+/// more) may settle, but takes nothing until it has.
 #[derive(Debug, Clone)]
 pub struct Step {
     /// Who asks.

@@ -77,7 +77,8 @@ pub struct StepReply {
     pub limited_until: Option<Millis>,
     /// The queue is paused.
     pub paused: bool,
-    /// False: the store did not know this worker; whatever it ran before was given to others.
+    /// False: the store did not know this worker; whatever it ran before was given to others, and it took nothing: it must say
+    /// hello first.
     pub known: bool,
     /// Jobs of this worker that somebody asked to stop.
     pub cancel: Vec<JobId>,

@@ -1,6 +1,6 @@
 //! What a handler knows and may do while it runs.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
@@ -34,6 +34,8 @@ pub enum Stop {
 /// What a run and its worker share.
 pub(super) struct Run {
     pub job: Arc<Taken>,
+    /// The worker's own number of this run.
+    slot: AtomicU64,
     stop: AtomicU8,
     stopped: Notify,
     token: OnceLock<CancellationToken>,
@@ -44,11 +46,21 @@ impl Run {
     pub fn new(job: Arc<Taken>) -> Self {
         Self {
             job,
+            slot: AtomicU64::new(0),
             stop: AtomicU8::new(0),
             stopped: Notify::new(),
             token: OnceLock::new(),
             follow_ups: Mutex::default(),
         }
+    }
+
+    /// Gives the run its number.
+    pub fn place_in(&self, slot: u64) {
+        self.slot.store(slot, Ordering::Relaxed);
+    }
+
+    pub fn slot(&self) -> u64 {
+        self.slot.load(Ordering::Relaxed)
     }
 
     /// Asks the handler to stop; the first reason stands.

@@ -95,6 +95,7 @@ pub(super) struct RunLoop {
     pause: Duration,
 
     slots: HashMap<u64, Slot>,
+    next_slot: u64,
     moments: BTreeSet<(Instant, u64)>,
     finished: Vec<Finished>,
     drain_until: Option<Instant>,
@@ -140,6 +141,7 @@ impl RunLoop {
             greeted: false,
             pause: PAUSE_FIRST,
             slots: HashMap::new(),
+            next_slot: 0,
             moments: BTreeSet::new(),
             finished: Vec::new(),
             drain_until: None,
@@ -311,6 +313,7 @@ impl RunLoop {
         if !reply.known {
             // The store forgot this worker: whatever it ran has been given to others.
             self.stop_where(Stop::Lost, |_| true);
+            self.greeted = false;
         }
         for id in &reply.cancel {
             self.stop_where(Stop::Cancelled, |run| run.job.spec.id == *id);
@@ -393,7 +396,6 @@ impl RunLoop {
 
     fn start_job(&mut self, job: Arc<Taken>) {
         let run = Arc::new(Run::new(job));
-        let take = run.job.token.take;
         let Some(handler) = self.handlers.find(&run.job.spec.name).cloned() else {
             let names: Vec<&str> = self.handlers.names().collect();
             let message = format!(
@@ -406,23 +408,23 @@ impl RunLoop {
             return;
         };
         let context = Context { run: run.clone(), updates: self.updates.clone(), queue: self.queue.clone() };
+        self.next_slot += 1;
+        let number = self.next_slot;
+        run.place_in(number);
         let due = run.job.spec.timeout_ms.map(|timeout| Instant::now() + Duration::from_millis(timeout));
         let task = self.tasks.spawn(task::run(handler, context, self.tell_ended.clone()));
         if let Some(due) = due {
-            self.moments.insert((due, take));
+            self.moments.insert((due, number));
         }
-        self.slots.insert(take, Slot { run, task, stage: Stage::Timeout, due });
+        self.slots.insert(number, Slot { run, task, stage: Stage::Timeout, due });
     }
 
     fn on_ended(&mut self, ended: Ended) {
-        let take = ended.run.job.token.take;
+        let number = ended.run.slot();
         // A run that counted as stuck has been settled already.
-        let ours = self.slots.get(&take).is_some_and(|slot| Arc::ptr_eq(&slot.run, &ended.run));
-        if !ours {
-            return;
-        }
-        if let Some(due) = self.slots.remove(&take).and_then(|slot| slot.due) {
-            self.moments.remove(&(due, take));
+        let Some(slot) = self.slots.remove(&number) else { return };
+        if let Some(due) = slot.due {
+            self.moments.remove(&(due, number));
         }
         let outcome = task::outcome(&ended.run, ended.how, &self.options.backoff);
         self.settle(&ended.run, outcome, ended.took);
@@ -442,10 +444,10 @@ impl RunLoop {
     /// Asks runs to stop, and sees to it that they do.
     fn stop_where(&mut self, reason: Stop, which: impl Fn(&Run) -> bool) {
         let drop_at = Instant::now() + self.options.stop_grace;
-        for (take, slot) in &mut self.slots {
+        for (number, slot) in &mut self.slots {
             if slot.stage == Stage::Timeout && which(&slot.run) {
                 slot.run.request_stop(reason);
-                reschedule(&mut self.moments, *take, slot, Stage::Drop, drop_at);
+                reschedule(&mut self.moments, *number, slot, Stage::Drop, drop_at);
             }
         }
     }
@@ -473,31 +475,31 @@ impl RunLoop {
 
     fn on_moment(&mut self) {
         let now = Instant::now();
-        while let Some((at, take)) = self.moments.first().copied() {
+        while let Some((at, number)) = self.moments.first().copied() {
             if at > now {
                 break;
             }
             self.moments.pop_first();
-            self.on_slot_moment(take, now);
+            self.on_slot_moment(number, now);
         }
         if self.drain_until.is_some_and(|until| until <= now) {
             self.stop_where(Stop::Shutdown, |_| true);
         }
     }
 
-    fn on_slot_moment(&mut self, take: u64, now: Instant) {
-        let Some(slot) = self.slots.get_mut(&take) else { return };
+    fn on_slot_moment(&mut self, number: u64, now: Instant) {
+        let Some(slot) = self.slots.get_mut(&number) else { return };
         slot.due = None;
         match slot.stage {
             Stage::Timeout => {
                 slot.run.request_stop(Stop::TimedOut);
                 let at = now + self.options.stop_grace;
-                reschedule(&mut self.moments, take, slot, Stage::Drop, at);
+                reschedule(&mut self.moments, number, slot, Stage::Drop, at);
             }
             Stage::Drop => {
                 slot.task.abort();
                 let at = now + self.options.stuck_after;
-                reschedule(&mut self.moments, take, slot, Stage::Stuck, at);
+                reschedule(&mut self.moments, number, slot, Stage::Stuck, at);
             }
             Stage::Stuck => {
                 let run = slot.run.clone();
@@ -506,7 +508,7 @@ impl RunLoop {
                     "a handler could not be stopped: it neither awaits nor checks; its slot is given back and its writes are refused"
                 );
                 let outcome = task::stuck_outcome(&run, &self.options.backoff);
-                self.slots.remove(&take);
+                self.slots.remove(&number);
                 self.settle(&run, outcome, Duration::ZERO);
             }
         }
@@ -570,13 +572,13 @@ impl RunLoop {
     }
 }
 
-fn reschedule(moments: &mut BTreeSet<(Instant, u64)>, take: u64, slot: &mut Slot, stage: Stage, at: Instant) {
+fn reschedule(moments: &mut BTreeSet<(Instant, u64)>, number: u64, slot: &mut Slot, stage: Stage, at: Instant) {
     if let Some(due) = slot.due.take() {
-        moments.remove(&(due, take));
+        moments.remove(&(due, number));
     }
     slot.stage = stage;
     slot.due = Some(at);
-    moments.insert((at, take));
+    moments.insert((at, number));
 }
 
 async fn next_answer(call: &mut Option<Call>) -> Answer {
