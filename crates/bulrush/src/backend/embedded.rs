@@ -24,12 +24,14 @@ use crate::port::{
 
 /// Makes facts durable. The memory backend has none.
 pub(super) trait Journal: Send + Sync {
-    /// Takes what a command changed, in the order of commands; called under the queue's lock. Returns the commit to wait for, or
-    /// none if nothing changed.
+    /// Fails once a commit has failed: what the queues show then may be more than is kept.
+    fn check(&self) -> Result<()>;
+    /// Takes what a command changed, in the order of commands; called under the queue's lock. Returns the commit that the answer has
+    /// to wait for: of the change or, where nothing changed, of what the answer may rest on; none if all of that is durable.
     fn append(&self, core: &mut Core) -> Result<Option<u64>>;
     /// Resolves when a commit is durable.
     fn durable(&self, commit: u64) -> BoxFuture<'_, Result<()>>;
-    /// Commits what is left and lets go of the files. `queues` is what there is to checkpoint.
+    /// Commits what is left and lets go of the files.
     fn close(&self) -> BoxFuture<'_, Result<()>>;
 }
 
@@ -104,7 +106,10 @@ impl Embedded {
     }
 
     fn check_open(&self) -> Result<()> {
-        if self.closed.load(Ordering::Acquire) { Err(Error::Closed) } else { Ok(()) }
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::Closed);
+        }
+        self.journal.as_ref().map_or(Ok(()), |journal| journal.check())
     }
 
     /// Applies a command; returns its answer and the commit to wait for.

@@ -1,12 +1,14 @@
 //! From an address to a backend.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::Embedded;
+use super::{Embedded, file};
 use crate::clock::{Clock, SystemClock};
 use crate::port::{Backend, Error, Result};
 
-/// Opens a backend by its address: `memory:` or `file:PATH`.
+/// Opens a backend by its address: `memory:` or `file:PATH`, PATH being a directory of the store's own. It is made if it is not
+/// there.
 ///
 /// # Errors
 /// An address that is not understood; a store that is damaged, in use by another process, or cannot be read.
@@ -18,10 +20,16 @@ pub async fn connect(url: &str) -> Result<Arc<dyn Backend>> {
 ///
 /// # Errors
 /// As [`connect`].
-#[expect(clippy::unused_async, reason = "the store is opened on a blocking thread")]
 pub async fn connect_with(url: &str, clock: Arc<dyn Clock>) -> Result<Arc<dyn Backend>> {
     match url.split_once(':') {
         Some(("memory", "")) => Ok(Arc::new(Embedded::memory(clock))),
+        Some(("file", path)) if !path.is_empty() => {
+            let path = PathBuf::from(path);
+            // A large store takes seconds to read.
+            let opened = tokio::task::spawn_blocking(move || file::open(&path, clock)).await;
+            let opened = opened.unwrap_or_else(|error| Err(Error::Unreachable { reason: error.to_string() }));
+            Ok(Arc::new(opened?))
+        }
         _ => Err(Error::Url { url: redact(url) }),
     }
 }

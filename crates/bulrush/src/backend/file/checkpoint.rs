@@ -47,7 +47,8 @@ impl Checkpoint {
     pub fn begin(files: &Files, queues: &Queues, segment: u64, first_seq: u64) -> Result<Self> {
         let kind = FileKind::Checkpoint;
         let header = FileHeader { kind, number: segment, first_seq, salt: new_salt()? };
-        let file = files.create(kind.name(segment) + TEMPORARY, header)?;
+        let mut file = files.create(kind.name(segment) + TEMPORARY)?;
+        file.append_header(header)?;
         // A queue that is made from now on stands in the log with all it holds.
         let cells: Vec<Arc<Cell>> =
             queues.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::block::{BLOCK_HEADER, BlockHeader, FILE_HEADER, FileHeader, FileKind};
+use super::block::{BLOCK_HEADER, BlockHeader, BlockKind, FILE_HEADER, FileHeader, FileKind};
 use super::disk::{Disk, DiskFile};
 use crate::port::{Error, Result};
 
@@ -37,13 +37,11 @@ impl Files {
         Error::Corrupt { path: self.path(name), offset, reason: reason.into() }
     }
 
-    /// Makes a file that consists of its header.
-    pub fn create(&self, name: String, header: FileHeader) -> Result<AppendFile> {
+    /// Makes an empty file.
+    pub fn create(&self, name: String) -> Result<AppendFile> {
         let result = self.disk.create(&name);
         let file = result.map_err(|error| storage_error("create", &self.path(&name), error))?;
-        let mut file = AppendFile { files: self.clone(), name, file, salt: header.salt, len: 0 };
-        file.append(&header.encode())?;
-        Ok(file)
+        Ok(AppendFile { files: self.clone(), name, file, salt: 0, len: 0 })
     }
 
     pub fn open(&self, name: &str) -> Result<Box<dyn DiskFile>> {
@@ -99,8 +97,14 @@ impl AppendFile {
         Self { files, name, file, salt, len }
     }
 
+    /// Writes the header of a file that is empty.
+    pub fn append_header(&mut self, header: FileHeader) -> Result<()> {
+        self.salt = header.salt;
+        self.append(&header.encode())
+    }
+
     /// Writes a block; the buffer holds its payload behind room for the header.
-    pub fn append_block(&mut self, block: &mut [u8], kind: super::block::BlockKind, seq: u64) -> Result<()> {
+    pub fn append_block(&mut self, block: &mut [u8], kind: BlockKind, seq: u64) -> Result<()> {
         debug_assert!(block.len() >= BLOCK_HEADER && self.len >= FILE_HEADER as u64);
         BlockHeader::seal(block, kind, seq, self.salt);
         self.append(block)

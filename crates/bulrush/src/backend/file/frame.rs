@@ -3,6 +3,8 @@
 //!
 //! The codes below are the format; a new kind of fact gets a new code, and whoever does not know it refuses the store.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 
 use crate::core::{Core, ExportCursor, Fact, FactSink, Held, Meta, Restore};
@@ -66,10 +68,10 @@ fn close_frame(out: &mut [u8], start: usize) {
     out[start..start + LEN].copy_from_slice(&len.to_le_bytes());
 }
 
-/// Takes a payload apart, frame by frame. `restore_of` finds where a queue's facts are collected.
-pub(super) fn decode_frames<'r>(
+/// Takes a payload apart, frame by frame, and collects each queue's facts.
+pub(super) fn decode_frames(
     mut payload: &[u8],
-    mut restore_of: impl FnMut(QueueName) -> &'r mut Restore,
+    restores: &mut BTreeMap<QueueName, Restore>,
 ) -> Result<(), DecodeError> {
     while !payload.is_empty() {
         let (len, rest) =
@@ -78,7 +80,7 @@ pub(super) fn decode_frames<'r>(
         let (frame, rest) = rest.split_at_checked(len).ok_or(DecodeError::Truncated(payload.len()))?;
         payload = rest;
         let mut r = Reader::new(frame);
-        let restore = restore_of(r.queue()?);
+        let restore = restores.entry(r.queue()?).or_default();
         while !r.is_at_end() {
             decode_fact(&mut r, restore)?;
         }

@@ -27,7 +27,8 @@ impl Log {
     /// # Errors
     /// The disk's.
     pub fn create(files: &Files, segment: u64, first_seq: u64, older: u64) -> Result<Self> {
-        let file = create_segment(files, segment, first_seq)?;
+        let file = files.create(FileKind::Segment.name(segment))?;
+        let file = start_segment(files, file, segment, first_seq)?;
         Ok(Self { files: files.clone(), file, segment, next_seq: first_seq, older, sealed: true })
     }
 
@@ -69,17 +70,26 @@ impl Log {
         self.file.sync()
     }
 
-    /// Goes on in a new segment; the old one is whole and durable to its last byte then.
+    /// Goes on in a new segment; the old one is whole and durable to its last byte then. Says whether it did: where no file can be
+    /// made (too many are open, say) the old one serves on.
     ///
     /// # Errors
     /// As [`commit`](Self::commit).
-    pub fn rotate(&mut self) -> Result<()> {
+    pub fn rotate(&mut self) -> Result<bool> {
         self.finish()?;
-        let file = create_segment(&self.files, self.segment + 1, self.next_seq)?;
+        let segment = self.segment + 1;
+        let file = match self.files.create(FileKind::Segment.name(segment)) {
+            Ok(file) => file,
+            Err(error) => {
+                tracing::warn!(%error, segment, "the log could not go on in a new file and goes on in the old one");
+                return Ok(false);
+            }
+        };
+        let file = start_segment(&self.files, file, segment, self.next_seq)?;
         self.older += self.file.len;
         self.file = file;
-        self.segment += 1;
-        Ok(())
+        self.segment = segment;
+        Ok(true)
     }
 
     /// Bytes of the current segment.
@@ -98,10 +108,8 @@ impl Log {
     }
 }
 
-fn create_segment(files: &Files, segment: u64, first_seq: u64) -> Result<AppendFile> {
-    let kind = FileKind::Segment;
-    let header = FileHeader { kind, number: segment, first_seq, salt: new_salt()? };
-    let mut file = files.create(kind.name(segment), header)?;
+fn start_segment(files: &Files, mut file: AppendFile, segment: u64, first_seq: u64) -> Result<AppendFile> {
+    file.append_header(FileHeader { kind: FileKind::Segment, number: segment, first_seq, salt: new_salt()? })?;
     file.sync()?;
     files.sync_dir()?;
     Ok(file)
