@@ -1,0 +1,204 @@
+//! Pieces of configuration for clap, each used by several binaries. Every option has a variable, and every secret a `_FILE` twin.
+
+use std::path::PathBuf;
+
+use bulrush_catalog::Catalog;
+use clap::{Args, ValueEnum};
+
+use crate::{Problems, Sealing, Secret, TokenKeys, TokenOptions};
+
+/// What is logged, and how.
+#[derive(Debug, Clone, Args)]
+pub struct TelemetryArgs {
+    /// What is logged: a level, or targets with levels (info,bulrush_api=debug).
+    #[arg(long, env = "RUST_LOG", default_value = "info", global = true)]
+    pub log: String,
+    /// How it is logged; auto writes text on a terminal and JSON elsewhere.
+    #[arg(long, env = "BULRUSH_LOG_FORMAT", value_enum, default_value_t = LogFormat::Auto, global = true)]
+    pub log_format: LogFormat,
+}
+
+/// How logs are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON elsewhere.
+    Auto,
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Where the engine keeps its queues.
+#[derive(Debug, Clone, Args)]
+pub struct EngineArgs {
+    /// The engine's store: memory: or file:PATH. It may hold a password and is never printed.
+    #[arg(long = "engine", env = "BULRUSH_ENGINE", hide_env_values = true, value_name = "URL")]
+    pub engine: Option<Secret>,
+}
+
+/// Where the domain's data is.
+#[derive(Debug, Clone, Args)]
+pub struct StoreArgs {
+    /// The database: sqlite:PATH. It may hold a password and is never printed.
+    #[arg(long = "database", env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    pub database: Option<Secret>,
+    /// Folder of uploaded and made files.
+    #[arg(long = "files", env = "BULRUSH_FILES", value_name = "DIR")]
+    pub files: Option<PathBuf>,
+}
+
+/// How bearer tokens are signed.
+#[derive(Debug, Clone, Args)]
+pub struct TokenArgs {
+    /// Secret that signs bearer tokens (HS256), at least 32 bytes; never printed.
+    #[arg(long, env = "JWT_SECRET", hide_env_values = true, value_name = "SECRET")]
+    pub jwt_secret: Option<Secret>,
+    /// File that holds the secret.
+    #[arg(long, env = "JWT_SECRET_FILE", value_name = "FILE")]
+    pub jwt_secret_file: Option<PathBuf>,
+    /// Issuer that a token must name.
+    #[arg(long, env = "JWT_ISSUER")]
+    pub jwt_issuer: Option<String>,
+    /// Audience that a token must name.
+    #[arg(long, env = "JWT_AUDIENCE")]
+    pub jwt_audience: Option<String>,
+    /// Accepted difference between two clocks, s, at most 60.
+    #[arg(long, env = "JWT_LEEWAY", value_name = "SECONDS")]
+    pub jwt_leeway: Option<u64>,
+}
+
+impl TokenArgs {
+    /// The keys; `own` is the secret of a server that makes its own, used where none is given.
+    pub fn keys(&self, own: Option<Secret>, problems: &mut Problems) -> Option<TokenKeys> {
+        let secret = if self.jwt_secret.is_none() && self.jwt_secret_file.is_none() {
+            if own.is_none() {
+                problems.push(
+                    "JWT_SECRET",
+                    "is missing; give it or JWT_SECRET_FILE (make one with: openssl rand -hex 32)",
+                );
+            }
+            own
+        } else {
+            Secret::resolve("JWT_SECRET", self.jwt_secret.as_ref(), self.jwt_secret_file.as_deref(), problems)
+        }?;
+        let options = TokenOptions {
+            issuer: self.jwt_issuer.clone(),
+            audience: self.jwt_audience.clone(),
+            leeway_s: self.jwt_leeway,
+        };
+        TokenKeys::new(&secret, options).map_err(|error| problems.extend(error.problems)).ok()
+    }
+}
+
+/// How secrets in payloads are sealed.
+#[derive(Debug, Clone, Args)]
+pub struct SealArgs {
+    /// Key that seals secrets in payloads, at least 32 bytes, the same for the API and the workers; never printed.
+    #[arg(long, env = "BULRUSH_SEAL_KEY", hide_env_values = true, value_name = "SECRET")]
+    pub seal_key: Option<Secret>,
+    /// File that holds the key.
+    #[arg(long, env = "BULRUSH_SEAL_KEY_FILE", value_name = "FILE")]
+    pub seal_key_file: Option<PathBuf>,
+}
+
+impl SealArgs {
+    /// The sealing, if there is a key; `own` as in [`TokenArgs::keys`]. Without one, payloads with secrets are refused.
+    pub fn sealing(&self, own: Option<Secret>, problems: &mut Problems) -> Option<Sealing> {
+        let key = if self.seal_key.is_none() && self.seal_key_file.is_none() {
+            own
+        } else {
+            Secret::resolve(
+                "BULRUSH_SEAL_KEY",
+                self.seal_key.as_ref(),
+                self.seal_key_file.as_deref(),
+                problems,
+            )
+        }?;
+        Sealing::new(&key).map_err(|error| problems.extend(error.problems)).ok()
+    }
+}
+
+/// The catalogue with what `settings` (the environment, say) change in it; see [`bulrush_catalog::Overrides`].
+pub fn catalog(
+    settings: impl IntoIterator<Item = (String, String)>,
+    problems: &mut Problems,
+) -> Option<Catalog> {
+    Catalog::with_settings(settings).map_err(|found| problems.extend(Problems::from(found))).ok()
+}
+
+/// The process's environment, for [`catalog`]; variables that are no text are none of its business.
+pub fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct All {
+        #[command(flatten)]
+        telemetry: TelemetryArgs,
+        #[command(flatten)]
+        engine: EngineArgs,
+        #[command(flatten)]
+        store: StoreArgs,
+        #[command(flatten)]
+        tokens: TokenArgs,
+        #[command(flatten)]
+        seal: SealArgs,
+    }
+
+    #[test]
+    fn the_pieces_fit_together_and_their_secrets_are_not_printed() {
+        let all = All::try_parse_from([
+            "x",
+            "--engine",
+            "redis://:canary-1@h",
+            "--database",
+            "sqlite:canary-2",
+            "--jwt-secret",
+            "canary-3",
+            "--seal-key",
+            "canary-4",
+            "--log",
+            "debug",
+            "--log-format",
+            "json",
+        ])
+        .unwrap();
+        assert!(!format!("{all:?}").contains("canary"), "{all:?}");
+        assert_eq!((all.telemetry.log.as_str(), all.telemetry.log_format), ("debug", LogFormat::Json));
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_told_at_once() {
+        let all =
+            All::try_parse_from(["x", "--jwt-secret", "short", "--jwt-leeway", "90", "--seal-key", "tiny"])
+                .unwrap();
+        let mut problems = Problems::default();
+        assert!(all.tokens.keys(None, &mut problems).is_none());
+        assert!(all.seal.sealing(None, &mut problems).is_none());
+        assert!(
+            catalog([("BULRUSH_QUEUE_SYNC_ATTEMPTS".to_owned(), "0".to_owned())], &mut problems).is_none()
+        );
+        let error = problems.finish().unwrap_err();
+        assert_eq!(error.problems.len(), 4, "{error}");
+        assert!(!error.to_string().contains("tiny"));
+    }
+
+    #[test]
+    fn a_missing_secret_is_asked_for_unless_the_server_has_its_own() {
+        let all = All::try_parse_from(["x"]).unwrap();
+        let mut problems = Problems::default();
+        assert!(all.tokens.keys(None, &mut problems).is_none());
+        let own = Secret::new("0123456789abcdef0123456789abcdef");
+        assert!(all.tokens.keys(Some(own), &mut problems).is_some());
+        assert!(all.seal.sealing(None, &mut problems).is_none(), "and that is no problem");
+        assert_eq!(problems.finish().unwrap_err().problems.len(), 1);
+    }
+}

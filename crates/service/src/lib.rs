@@ -1,0 +1,36 @@
+//! What every binary of the platform shares.
+//!
+//! - [`args`]: the pieces of configuration that several binaries have, for clap; [`Problems`] gathers all that is wrong with them.
+//! - [`Secret`], [`KeyFile`], [`DataDir`]: secrets and where a single server keeps its own.
+//! - [`TokenKeys`]: bearer tokens, made and checked; [`Sealing`]: secrets in payloads, sealed and opened.
+//! - [`telemetry`], [`Metrics`], [`Health`]: what an operator sees.
+//! - [`Shutdown`]: how a process is asked to stop.
+//!
+//! # Invariants
+//! - A secret's `Debug` and `Display` are `***`; its text leaves the type by [`Secret::expose`] alone.
+//! - A token is accepted for one algorithm, before one end, with one meaning: whatever is odd about it is refused.
+
+pub mod args;
+mod data_dir;
+mod engine;
+mod health;
+mod hex;
+mod key_file;
+mod metrics;
+mod problems;
+mod sealing;
+mod secret;
+mod shutdown;
+pub mod telemetry;
+mod tokens;
+
+pub use data_dir::{DataDir, DataDirError};
+pub use engine::configure_queues;
+pub use health::{Check, Health, Phase, Report};
+pub use key_file::{KEY_BYTES_MIN, KeyFile, KeyFileError};
+pub use metrics::{HttpObservation, Metrics, QueueSnapshot, StorePool};
+pub use problems::{ConfigError, Problem, Problems};
+pub use sealing::Sealing;
+pub use secret::Secret;
+pub use shutdown::{Drained, Shutdown};
+pub use tokens::{Claims, LEEWAY_MAX_S, Role, TokenError, TokenKeys, TokenOptions};
