@@ -1,6 +1,11 @@
 //! The `bulrush` command: parses its arguments and calls the module of the command's name.
 
 mod bench;
+mod engine;
+mod job;
+mod queue;
+mod time;
+mod token;
 
 use clap::{Parser, Subcommand};
 
@@ -16,11 +21,20 @@ struct Arguments {
 enum Command {
     /// Measure a backend: adds, processing, latency, depth.
     Bench(bench::BenchArguments),
+    /// Look at queues, pause, clean and check them
+    Queue(queue::QueueArguments),
+    /// Add, look at, retry and cancel single jobs
+    Job(job::JobArguments),
+    /// Make bearer tokens
+    Token(token::TokenArguments),
 }
 
 fn main() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     match Arguments::parse().command {
         Command::Bench(arguments) => runtime.block_on(bench::run(arguments)),
+        Command::Queue(arguments) => runtime.block_on(queue::run(arguments)),
+        Command::Job(arguments) => runtime.block_on(job::run(arguments)),
+        Command::Token(arguments) => token::run(arguments),
     }
 }

@@ -63,18 +63,6 @@ impl Family {
     pub fn position(&self, child: &JobId) -> Option<usize> {
         self.index.get(child).copied()
     }
-
-    /// Replaces or appends the child at a place: for stores that read it back piece by piece.
-    pub fn set(&mut self, position: usize, kin: Kin) {
-        if position < self.children.len() {
-            let was = self.children[position].child.state == ChildState::Pending;
-            let is = kin.child.state == ChildState::Pending;
-            self.pending = self.pending + u32::from(is) - u32::from(was);
-            self.children[position] = kin;
-        } else {
-            self.push(kin);
-        }
-    }
 }
 
 #[derive(Debug, Default)]
@@ -93,10 +81,6 @@ pub(super) struct Jobs {
 }
 
 impl Jobs {
-    pub fn len(&self) -> usize {
-        self.index.len()
-    }
-
     /// Slots, used or not: where a walk over all jobs ends.
     pub fn slots(&self) -> u32 {
         self.cells.len() as u32
