@@ -1,0 +1,77 @@
+//! What the jobs of this worker need from the program around them.
+
+use std::sync::Arc;
+
+use bulrush::clock::{Clock, SystemClock};
+use bulrush::{Client, Queue};
+use bulrush_catalog::{Catalog, SealedText, UnknownQueue};
+use bulrush_store::Store;
+use bulrush_upstream::{Secret, Upstreams};
+
+/// What the jobs work with. Cheap to clone.
+#[derive(Clone)]
+pub struct Dependencies {
+    /// The domain's tables.
+    pub store: Store,
+    /// The outside world.
+    pub upstreams: Upstreams,
+    /// What tells today from tomorrow. The machine's clock but in tests.
+    pub clock: Arc<dyn Clock>,
+    /// Opens keys that clients sent along. Without one, a job that brings its own key fails and says so.
+    pub keys: Option<Arc<dyn OpenKey>>,
+    /// Where an enriched property is summarized next (see [`summary_queue`]); nothing follows without one.
+    pub summaries: Option<Queue>,
+}
+
+impl Dependencies {
+    /// The store and the outside world, the machine's clock, no keys and nothing that follows.
+    pub fn new(store: Store, upstreams: Upstreams) -> Self {
+        Self { store, upstreams, clock: Arc::new(SystemClock), keys: None, summaries: None }
+    }
+
+    /// Opens keys with `keys`.
+    pub fn with_keys(mut self, keys: Arc<dyn OpenKey>) -> Self {
+        self.keys = Some(keys);
+        self
+    }
+
+    /// Has an enriched property summarized by the jobs of `queue`.
+    pub fn with_summaries(mut self, queue: Queue) -> Self {
+        self.summaries = Some(queue);
+        self
+    }
+
+    /// Tells the time by `clock`.
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Now, ms since 1970.
+    pub(crate) fn now_ms(&self) -> i64 {
+        i64::try_from(self.clock.now()).unwrap_or(i64::MAX)
+    }
+}
+
+/// The queue of heavy analytics with the options that the catalogue gives its jobs, for [`Dependencies::summaries`].
+///
+/// # Errors
+/// A catalogue without that queue.
+pub fn summary_queue(client: &Client, catalog: &Catalog) -> Result<Queue, UnknownQueue> {
+    let queue = catalog.find("analytics-heavy")?;
+    Ok(client.queue_with(queue.name().clone(), queue.options()))
+}
+
+/// Opens what [`bulrush_catalog::Sealer`] sealed.
+pub trait OpenKey: Send + Sync {
+    /// The key itself.
+    ///
+    /// # Errors
+    /// [`KeyError`] for what was sealed by another key, or is damaged.
+    fn open(&self, sealed: &SealedText) -> Result<Secret, KeyError>;
+}
+
+/// A sealed key could not be opened. Its text says why, and never holds the key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct KeyError(pub String);
