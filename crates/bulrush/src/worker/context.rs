@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::updates::Updates;
 use crate::job::{Failure, Job};
 use crate::model::{Child, Dedup, JobId, NewJob, Progress, QueueName, Spec, Taken, Token};
-use crate::port::{Result, UpdateChange};
+use crate::port::{Error, Result, Settled, UpdateChange};
 use crate::queue::{Queue, to_json};
 
 /// How long a follow-up's key is held, so that a repeat of the completion adds nothing twice, ms.
@@ -180,11 +180,18 @@ impl Context {
     /// Replaces the job's data, for the next attempt to go on from. Returns when it is written.
     ///
     /// # Errors
-    /// [`Failure::Cancelled`] when the job was lost meanwhile; otherwise what the backend says.
+    /// [`Failure::Cancelled`] when the job was lost meanwhile, [`Failure::Unrecoverable`] for data beyond the queue's bound, and
+    /// [`Failure::Retry`] when the backend did not answer.
     pub async fn set_data(&self, data: Bytes) -> Result<(), Failure> {
-        self.updates.post(&self.run, UpdateChange::Data(data));
-        self.updates.flush().await;
-        self.check()
+        match self.updates.write(&self.run, UpdateChange::Data(data)).await {
+            Ok(Settled::Ok) => Ok(()),
+            Ok(_) => {
+                self.run.request_stop(Stop::Lost);
+                Err(Failure::Cancelled)
+            }
+            Err(error @ Error::Bound(_)) => Err(Failure::unrecoverable(error)),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Adds a job together with this one's completion: if the handler fails, nothing is added; if its completion is repeated,

@@ -10,7 +10,6 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use hashbrown::HashMap;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -82,11 +81,13 @@ pub(super) struct RunLoop {
     info: WorkerInfo,
     gauge: Arc<WorkerGauge>,
     commands: watch::Receiver<Command>,
+    /// Somebody may still have something to say.
+    owned: bool,
     config: QueueConfig,
 
     call: u64,
     under_way: Option<Call>,
-    /// What the call under way settles, kept where its answer could get lost.
+    /// What the call under way settles: its answer may get lost, and a result may be refused.
     sent: Vec<Finished>,
     waiting: Option<(Millis, Calling<Result<()>>)>,
     /// The backend may have something to take.
@@ -94,7 +95,8 @@ pub(super) struct RunLoop {
     greeted: bool,
     pause: Duration,
 
-    slots: HashMap<u64, Slot>,
+    /// By the order in which they were filled, so that a simulation can be played again.
+    slots: BTreeMap<u64, Slot>,
     next_slot: u64,
     moments: BTreeSet<(Instant, u64)>,
     finished: Vec<Finished>,
@@ -123,7 +125,8 @@ impl RunLoop {
         let backend = queue.backend().clone();
         let (tell_ended, ended) = mpsc::unbounded_channel();
         let (tell_news, news) = mpsc::unbounded_channel();
-        let updates = Updates::new(backend.clone(), queue.name().clone());
+        let tasks = TaskTracker::new();
+        let updates = Updates::new(backend.clone(), queue.name().clone(), tasks.clone());
         Self {
             backend,
             queue,
@@ -132,6 +135,7 @@ impl RunLoop {
             info,
             gauge,
             commands,
+            owned: true,
             config: QueueConfig::default(),
             call: 0,
             under_way: None,
@@ -140,7 +144,7 @@ impl RunLoop {
             look: true,
             greeted: false,
             pause: PAUSE_FIRST,
-            slots: HashMap::new(),
+            slots: BTreeMap::new(),
             next_slot: 0,
             moments: BTreeSet::new(),
             finished: Vec::new(),
@@ -153,7 +157,7 @@ impl RunLoop {
             renewal: None,
             meter: Arc::default(),
             updates,
-            tasks: TaskTracker::new(),
+            tasks,
         }
     }
 
@@ -172,7 +176,10 @@ impl RunLoop {
             }
             let calling = self.under_way.is_some();
             let want = self.want();
-            if want > 0 && !calling && self.waiting.is_none() {
+            if want == 0 {
+                // Whoever cannot take leaves the word of new work to those who can.
+                self.waiting = None;
+            } else if !calling && self.waiting.is_none() {
                 self.start_wait(None);
             }
             let moment = self.next_moment();
@@ -196,7 +203,7 @@ impl RunLoop {
                 }
                 Some(news) = self.news.recv() => self.on_news(news),
                 () = sleep_until(moment), if moment.is_some() => self.on_moment(),
-                changed = self.commands.changed() => self.on_command(changed.is_err()),
+                changed = self.commands.changed(), if self.owned => self.on_command(changed.is_err()),
             }
         }
         self.end().await;
@@ -232,9 +239,7 @@ impl RunLoop {
         }
         let rest = self.finished.split_off(self.finished.len().min(STEP_MAX));
         let finished = std::mem::replace(&mut self.finished, rest);
-        if self.backend.may_lose_replies() {
-            self.sent.clone_from(&finished);
-        }
+        self.sent.clone_from(&finished);
         self.call += 1;
         let step = Step { worker: self.info.id, call: self.call, finished, want };
         let (backend, queue) = (self.backend.clone(), self.queue.name().clone());
@@ -468,7 +473,8 @@ impl RunLoop {
     fn next_moment(&self) -> Option<Instant> {
         let job = self.moments.first().map(|(at, _)| *at);
         let to_stop = || self.slots.values().any(|slot| slot.stage == Stage::Timeout);
-        let to_tell = !self.greeted && !self.finished.is_empty();
+        // What still runs ends by moments of its own.
+        let to_tell = self.slots.is_empty() && !self.greeted && !self.finished.is_empty();
         let drain = self.drain_until.filter(|_| to_tell || to_stop());
         job.into_iter().chain(drain).min()
     }
@@ -515,6 +521,7 @@ impl RunLoop {
     }
 
     fn on_command(&mut self, dropped: bool) {
+        self.owned = !dropped;
         let command = if dropped { Command::Stop } else { *self.commands.borrow_and_update() };
         let now = Instant::now();
         match command {
@@ -564,6 +571,11 @@ impl RunLoop {
             renewal.stop().await;
         }
         self.tasks.close();
+        if !self.slots.is_empty() {
+            // The backend was closed under running handlers, which have been asked to stop.
+            let _ = tokio::time::timeout(self.options.stop_grace, self.tasks.wait()).await;
+            self.slots.values().for_each(|slot| slot.task.abort());
+        }
         // A handler that is stuck cannot be joined; everything else ends at once now.
         let joined = tokio::time::timeout(self.options.stuck_after, self.tasks.wait()).await;
         if joined.is_err() {
@@ -572,7 +584,13 @@ impl RunLoop {
     }
 }
 
-fn reschedule(moments: &mut BTreeSet<(Instant, u64)>, number: u64, slot: &mut Slot, stage: Stage, at: Instant) {
+fn reschedule(
+    moments: &mut BTreeSet<(Instant, u64)>,
+    number: u64,
+    slot: &mut Slot,
+    stage: Stage,
+    at: Instant,
+) {
     if let Some(due) = slot.due.take() {
         moments.remove(&(due, number));
     }

@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 
 use super::context::{Run, Stop};
 use crate::model::{Bounds, QueueName};
-use crate::port::{Backend, Error, Settled, Update, UpdateChange};
+use crate::port::{Backend, Error, Result, Settled, Update, UpdateChange};
 
 /// Updates of one call.
 const BATCH: usize = 500;
@@ -19,18 +19,22 @@ pub(super) struct Updates {
     backend: Arc<dyn Backend>,
     queue: QueueName,
     state: Mutex<State>,
-    idle: Notify,
+    /// Something was sent.
+    moved: Notify,
 }
 
 #[derive(Default)]
 struct State {
     waiting: Vec<(Arc<Run>, UpdateChange)>,
     under_way: bool,
+    /// Updates taken in and sent so far, in the same order.
+    taken: u64,
+    sent: u64,
 }
 
 impl Updates {
     pub fn new(backend: Arc<dyn Backend>, queue: QueueName) -> Arc<Self> {
-        Arc::new(Self { backend, queue, state: Mutex::default(), idle: Notify::new() })
+        Arc::new(Self { backend, queue, state: Mutex::default(), moved: Notify::new() })
     }
 
     /// Takes an update in.
@@ -47,7 +51,10 @@ impl Updates {
             let older = if is_progress(&change) { state.waiting.iter().rposition(same) } else { None };
             match older {
                 Some(at) => state.waiting[at].1 = change,
-                None if state.waiting.len() < WAITING_MAX => state.waiting.push((run.clone(), change)),
+                None if state.waiting.len() < WAITING_MAX => {
+                    state.waiting.push((run.clone(), change));
+                    state.taken += 1;
+                }
                 None => tracing::warn!(
                     queue = %self.queue, job = %run.job.spec.id,
                     "the backend cannot keep up with log lines and progress; one was dropped"
@@ -64,19 +71,27 @@ impl Updates {
         }
     }
 
-    /// Resolves when everything taken in so far has been sent.
+    /// Resolves when everything taken in before has been sent; what others add meanwhile is not waited for.
     pub async fn flush(&self) {
+        let target = self.lock().taken;
         loop {
-            let mut idle = std::pin::pin!(self.idle.notified());
-            idle.as_mut().enable();
+            let mut moved = std::pin::pin!(self.moved.notified());
+            moved.as_mut().enable();
             {
                 let state = self.lock();
-                if !state.under_way && state.waiting.is_empty() {
+                if state.sent >= target || !state.under_way {
                     return;
                 }
             }
-            idle.await;
+            moved.await;
         }
+    }
+
+    /// Writes one update and tells what became of it.
+    pub async fn write(&self, run: &Arc<Run>, change: UpdateChange) -> Result<Settled> {
+        let update = Update { id: run.job.spec.id.clone(), token: run.job.token, change };
+        let mut answers = self.backend.update(&self.queue, vec![update]).await?;
+        Ok(answers.pop().unwrap_or(Settled::Unknown))
     }
 
     async fn send_all(self: Arc<Self>) {
@@ -86,14 +101,17 @@ impl Updates {
                 if state.waiting.is_empty() {
                     state.under_way = false;
                     drop(state);
-                    self.idle.notify_waiters();
+                    self.moved.notify_waiters();
                     return;
                 }
                 let rest = state.waiting.len().min(BATCH);
                 let rest = state.waiting.split_off(rest);
                 std::mem::replace(&mut state.waiting, rest)
             };
+            let n = batch.len() as u64;
             self.send(batch).await;
+            self.lock().sent += n;
+            self.moved.notify_waiters();
         }
     }
 
