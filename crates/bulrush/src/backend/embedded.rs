@@ -48,6 +48,12 @@ impl Cell {
         Self { core: Mutex::new(core), work: Notify::new(), idle: AtomicUsize::new(0), events: Notify::new() }
     }
 
+    /// The queue on its own again.
+    #[cfg(test)]
+    pub(super) fn into_core(self) -> Core {
+        self.core.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The queue, locked. A panic under the lock cannot come from input, and the core checks before it changes, so what a poisoned
     /// lock guards is whole.
     pub(super) fn lock(&self) -> MutexGuard<'_, Core> {
@@ -87,6 +93,12 @@ impl Embedded {
         journal: Arc<dyn Journal>,
     ) -> Self {
         Self { kind, queues, clock, journal: Some(journal), closed: AtomicBool::new(false) }
+    }
+
+    /// The queues themselves.
+    #[cfg(test)]
+    pub(super) fn queues_here(&self) -> Queues {
+        self.queues.clone()
     }
 
     fn cell(&self, queue: &QueueName) -> Arc<Cell> {

@@ -273,7 +273,8 @@ mod tests {
         let name = FileKind::Segment.name(42);
         assert_eq!(FileKind::Segment.number(&name), Some(42));
         assert_eq!(FileKind::Checkpoint.number(&name), None);
-        for foreign in ["segment-42.log", "segment-000000000042.log.bak", "segment--00000000042.log", "lock"] {
+        for foreign in ["segment-42.log", "segment-000000000042.log.bak", "segment--00000000042.log", "lock"]
+        {
             assert_eq!(FileKind::Segment.number(foreign), None, "{foreign}");
         }
     }

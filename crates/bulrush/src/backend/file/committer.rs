@@ -144,7 +144,11 @@ impl Committer {
             Ok(Ok(Some(bytes))) => {
                 self.log.forget(running.covers);
                 self.checkpoint_at = self.options.checkpoint_at(bytes);
-                tracing::debug!(bytes, covered_bytes = running.covers, "a checkpoint of the store was written");
+                tracing::debug!(
+                    bytes,
+                    covered_bytes = running.covers,
+                    "a checkpoint of the store was written"
+                );
             }
             Ok(Ok(None)) => {}
             Ok(Err(error)) => self.checkpoint_failed(&error),

@@ -34,8 +34,8 @@ mod code {
 const LEN: usize = 8;
 /// An exported slice ends at this size, bytes: the queue is locked while it is copied.
 const SLICE_BYTES: usize = 1 << 20;
-/// An exported slice ends at so many things, for the same reason.
-const SLICE_ITEMS: usize = 500;
+/// An exported slice ends at so many things, for the same reason. In tests it ends soon, so that much happens between two.
+const SLICE_ITEMS: usize = if cfg!(test) { 7 } else { 500 };
 
 /// Appends what a queue's last commands changed. Says whether that was anything.
 pub(super) fn encode_changes(out: &mut Vec<u8>, core: &mut Core) -> bool {
@@ -43,7 +43,11 @@ pub(super) fn encode_changes(out: &mut Vec<u8>, core: &mut Core) -> bool {
     let mut encoder = Encoder { out, told: false, full_at: usize::MAX };
     core.drain_changes(&mut encoder);
     let told = encoder.told;
-    if told { close_frame(out, start) } else { out.truncate(start) }
+    if told {
+        close_frame(out, start)
+    } else {
+        out.truncate(start)
+    }
     told
 }
 
@@ -74,8 +78,7 @@ pub(super) fn decode_frames(
     restores: &mut BTreeMap<QueueName, Restore>,
 ) -> Result<(), DecodeError> {
     while !payload.is_empty() {
-        let (len, rest) =
-            payload.split_first_chunk::<LEN>().ok_or(DecodeError::Truncated(payload.len()))?;
+        let (len, rest) = payload.split_first_chunk::<LEN>().ok_or(DecodeError::Truncated(payload.len()))?;
         let len = usize::try_from(u64::from_le_bytes(*len)).unwrap_or(usize::MAX);
         let (frame, rest) = rest.split_at_checked(len).ok_or(DecodeError::Truncated(payload.len()))?;
         payload = rest;
@@ -247,8 +250,7 @@ fn decode_fact(r: &mut Reader<'_>, restore: &mut Restore) -> Result<(), DecodeEr
             restore.rollup(hourly, rollup);
         }
         code::CONFIG => {
-            let config =
-                serde_json::from_slice(r.bytes()?).map_err(|_| DecodeError::Invalid("settings"))?;
+            let config = serde_json::from_slice(r.bytes()?).map_err(|_| DecodeError::Invalid("settings"))?;
             restore.config(config);
         }
         code::META => restore.meta(decode_meta(r)?),
@@ -303,11 +305,9 @@ fn encode_delivery(w: &mut Writer<'_>, delivery: &Delivery) {
 fn decode_delivery(r: &mut Reader<'_>) -> Result<Delivery, DecodeError> {
     Ok(match r.u8()? {
         0 => Delivery::Add(Box::new(decode_new_job(r)?)),
-        1 => Delivery::ChildSettled {
-            parent: r.job_id()?,
-            child: r.job_id()?,
-            state: decode_child_state(r)?,
-        },
+        1 => {
+            Delivery::ChildSettled { parent: r.job_id()?, child: r.job_id()?, state: decode_child_state(r)? }
+        }
         2 => Delivery::CancelChild { child: r.job_id()?, parent: r.job_id()? },
         _ => return Err(DecodeError::Invalid("delivery")),
     })

@@ -109,7 +109,12 @@ impl Log {
 }
 
 fn start_segment(files: &Files, mut file: AppendFile, segment: u64, first_seq: u64) -> Result<AppendFile> {
-    file.append_header(FileHeader { kind: FileKind::Segment, number: segment, first_seq, salt: new_salt()? })?;
+    file.append_header(FileHeader {
+        kind: FileKind::Segment,
+        number: segment,
+        first_seq,
+        salt: new_salt()?,
+    })?;
     file.sync()?;
     files.sync_dir()?;
     Ok(file)

@@ -102,7 +102,9 @@ impl<'a> BlockReader<'a> {
         match take(payload) {
             Ok(()) => Ok(()),
             Err(DecodeError::Version(found)) => Err(self.newer(u32::from(found))),
-            Err(error) => Err(self.corrupt(at, format!("block {} cannot be understood: {error}", header.seq))),
+            Err(error) => {
+                Err(self.corrupt(at, format!("block {} cannot be understood: {error}", header.seq)))
+            }
         }
     }
 
@@ -113,7 +115,8 @@ impl<'a> BlockReader<'a> {
         let mut at = from;
         while at < self.len {
             let window = self.view(at, READ)?;
-            let Some(found) = window.windows(BLOCK_MAGIC.len()).position(|bytes| *bytes == BLOCK_MAGIC) else {
+            let Some(found) = window.windows(BLOCK_MAGIC.len()).position(|bytes| *bytes == BLOCK_MAGIC)
+            else {
                 // The magic may stand across the window's end.
                 at += (window.len().max(BLOCK_MAGIC.len()) - (BLOCK_MAGIC.len() - 1)) as u64;
                 continue;
