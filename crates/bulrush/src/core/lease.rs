@@ -292,7 +292,7 @@ impl Core {
         self.maintained_at = Some(now);
         let mut report = Maintained { promoted: self.promote_due(), ..Maintained::default() };
         self.ready.release_limited(&self.config, now);
-        if self.ready.has_startable() && !self.paused && self.limit_in_force().is_none() {
+        if self.can_start() {
             self.wakes += 1;
         }
         if now >= self.grace_until {

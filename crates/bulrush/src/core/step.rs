@@ -91,7 +91,7 @@ impl Core {
         reply.now = now;
         reply.cancel = self.cancel_requests(worker).map(|(id, _)| id).collect();
         // Whoever could not take everything passes the word on: one wake per worker, not one per job.
-        if !reply.paused && reply.limited_until.is_none() && self.ready.has_startable() {
+        if self.can_start() {
             self.wakes += 1;
         }
     }
@@ -254,6 +254,12 @@ impl Core {
             room = room.min(self.rate.room(limit, self.now));
         }
         room
+    }
+
+    /// Whether a waiting job could start now: without this a worker that waits would be woken for nothing, again and again.
+    pub(super) fn can_start(&self) -> bool {
+        let room = self.config.concurrency.is_none_or(|cap| self.counts.active < u64::from(cap));
+        room && !self.paused && self.limit_in_force().is_none() && self.ready.has_startable()
     }
 
     /// Until when nothing may start because of a limit by time.
