@@ -21,7 +21,7 @@ impl Core {
     /// # Errors
     /// A job that cannot be added as it is, or a call that is too large; nothing was changed.
     pub fn add(&mut self, jobs: Vec<NewJob>, now: Millis) -> Result<AddReply, Error> {
-        check_call(&jobs, &self.config.bounds)?;
+        check_call(jobs.iter(), &self.config.bounds, |place| place)?;
         self.advance(now);
         let mut reply = AddReply { added: Vec::with_capacity(jobs.len()), outbox: Vec::new() };
         for job in jobs {
@@ -158,13 +158,18 @@ impl Core {
     }
 }
 
-/// Checks a call before anything is changed.
-fn check_call(jobs: &[NewJob], bounds: &crate::model::Bounds) -> Result<(), Error> {
-    let items = jobs.iter().map(NewJob::tree_len).sum();
-    BoundError::check(Bound::CallItems, items, bounds.call_items, 0)?;
-    let bytes = jobs.iter().map(NewJob::tree_bytes).sum();
-    BoundError::check(Bound::CallBytes, bytes, bounds.call_bytes.max(bounds.data_bytes), 0)?;
-    for (item, job) in jobs.iter().enumerate() {
+/// Checks jobs that come in together before anything is changed; `item` names the place in the call that an error tells.
+pub(super) fn check_call<'a>(
+    jobs: impl Iterator<Item = &'a NewJob> + Clone,
+    bounds: &crate::model::Bounds,
+    item: impl Fn(usize) -> usize,
+) -> Result<(), Error> {
+    let items = jobs.clone().map(NewJob::tree_len).sum();
+    BoundError::check(Bound::CallItems, items, bounds.call_items, item(0))?;
+    let bytes = jobs.clone().map(NewJob::tree_bytes).sum();
+    BoundError::check(Bound::CallBytes, bytes, bounds.call_bytes.max(bounds.data_bytes), item(0))?;
+    for (place, job) in jobs.enumerate() {
+        let item = item(place);
         job.check(bounds, item)?;
         if !job.children.is_empty() {
             check_ids(job, item)?;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::ready::Member;
 use super::slab::Active;
+use super::add::check_call;
 use super::{Core, SLICE};
 use crate::model::{
     Bound, BoundError, Cause, EventKind, Finished, JobError, JobState, Millis, Outcome, Taken, Token,
@@ -121,10 +122,7 @@ impl Core {
             if let Outcome::Complete { result, follow_ups } = &finished.outcome {
                 let len = result.as_ref().map_or(0, bytes::Bytes::len);
                 BoundError::check(Bound::Result, len, bounds.result_bytes, item)?;
-                BoundError::check(Bound::CallItems, follow_ups.len(), bounds.call_items, item)?;
-                for (_, job) in follow_ups {
-                    job.check(bounds, item)?;
-                }
+                check_call(follow_ups.iter().map(|(_, job)| job), bounds, |_| item)?;
             }
         }
         Ok(())
