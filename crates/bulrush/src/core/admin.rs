@@ -251,7 +251,10 @@ impl Core {
     fn promote_now(&mut self, slot: u32) -> AdminResult {
         match self.jobs.get(slot).status.state {
             JobState::Delayed => {
-                self.promote(slot);
+                self.leave(slot);
+                self.jobs.get_mut(slot).status.run_at = self.now;
+                self.enter_waiting(slot, false, Some(Cause::Due));
+                self.emit(EventKind::Waiting, slot);
                 AdminResult::Done
             }
             state => AdminResult::WrongState(state),
