@@ -26,6 +26,11 @@ impl EventLog {
     }
 
     pub fn set_max(&mut self, max: usize) {
+        if self.max == 0 && max > 0 {
+            // What happened while nothing was kept counts as one lost event, so that readers learn of it.
+            self.last += 1;
+            self.start = self.last;
+        }
         self.max = max;
         self.shrink();
     }
