@@ -92,11 +92,12 @@ impl Core {
             AdminCommand::Obliterate { limit, .. } => {
                 let slots = self.jobs.iter().map(|(slot, _)| slot).take(limit + 1).collect();
                 self.remove_all(slots, limit, &mut reply);
+                // The outbox stays: parents in other queues wait for the news in it, and follow-ups were promised.
                 if !reply.more {
-                    self.dedup.iter().for_each(|(key, _)| self.changes.keys.push(key.clone()));
+                    if self.changes.wanted {
+                        self.changes.keys.extend(self.dedup.iter().map(|(key, _)| key.clone()));
+                    }
                     self.dedup.clear();
-                    self.changes.outbox.extend(self.outbox.keys());
-                    self.outbox.clear();
                 }
             }
         }
