@@ -95,7 +95,7 @@ impl Core {
             }
             family = Some(Box::new(kin));
         }
-        let (lifo, owner) = (spec.lifo, spec.owner.clone());
+        let owner = spec.owner.clone();
         let members = family.as_ref().map_or(0, |family| family.children.len());
         let serial = self.next_serial;
         self.next_serial += 1;
@@ -142,7 +142,7 @@ impl Core {
             self.enter_delayed(slot, run_at, None);
             self.emit(EventKind::Delayed, slot);
         } else {
-            self.enter_waiting(slot, lifo, None);
+            self.enter_waiting(slot, false, None);
         }
     }
 

@@ -226,9 +226,11 @@ impl Core {
         self.note(slot);
     }
 
-    /// Puts a job that is in no collection among the waiting ones, at the end or at the head of its lane.
+    /// Puts a job that is in no collection among the waiting ones, at the end or at the head of its lane. A job that asked for it
+    /// goes to the head whenever it comes.
     fn enter_waiting(&mut self, slot: u32, front: bool, cause: Option<Cause>) {
         self.set_state(slot, JobState::Waiting, cause);
+        let front = front || self.jobs.get(slot).spec.lifo;
         let order = if front {
             self.head -= 1;
             self.head
