@@ -161,6 +161,11 @@ impl Ready {
         }
     }
 
+    /// Whether the member is held back, or was and has not been let go yet.
+    pub fn is_held_back(&self, member: Option<&Arc<str>>, group: &Group) -> bool {
+        self.limited.contains(&(group.limited_until, member.cloned()))
+    }
+
     /// Lets members go on whose pause has ended. Returns when the next one ends.
     pub fn release_limited(&mut self, config: &QueueConfig, now: Millis) -> Option<Millis> {
         while let Some((until, member)) = self.limited.first().cloned() {

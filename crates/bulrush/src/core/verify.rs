@@ -154,7 +154,8 @@ impl Core {
             });
             let config = name.map_or(self.config.group_default, |name| self.config.group(name));
             let room = config.concurrency.is_none_or(|cap| group.active < cap);
-            let startable = group.waiting > 0 && room && group.limited_until <= self.now;
+            // The next step or pass of maintenance lets a member go whose pause is over.
+            let startable = group.waiting > 0 && room && !self.ready.is_held_back(name, group);
             expect(!startable || group.ticket.is_some(), 5, &|| {
                 format!(
                     "group {} could start jobs and is not in the ring",
