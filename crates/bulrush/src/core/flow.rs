@@ -46,8 +46,9 @@ impl Core {
         }
         // A repeat finds its own job. Somebody else's job will never report to this parent, which would wait for ever.
         let standing = self.find(&added.id).map(|slot| self.jobs.get(slot));
+        // Where only its key is left, it has ended and its news is on the way.
         let own = added.id == child
-            && standing.is_some_and(|job| job.spec.parent.as_ref().is_some_and(|p| p.id == parent.id));
+            && standing.is_none_or(|job| job.spec.parent.as_ref().is_some_and(|p| p.id == parent.id));
         if !own {
             let reason = match added.outcome {
                 AddOutcome::SameId { .. } => format!("the id {child} belongs to another job of its queue"),
