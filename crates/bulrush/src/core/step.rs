@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use super::add::check_call;
 use super::ready::Member;
 use super::slab::Active;
-use super::add::check_call;
 use super::{Core, SLICE};
 use crate::model::{
     Bound, BoundError, Cause, EventKind, Finished, JobError, JobState, Millis, Outcome, Taken, Token,
