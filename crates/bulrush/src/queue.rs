@@ -168,15 +168,16 @@ impl Queue {
         };
         let mut told = told;
         if lead {
-            let mut leading = Leading(Some(Box::pin(lead_adds(self.0.clone()))));
+            let mut leading =
+                Leading(Some(Box::pin(lead_adds(Lead { shared: self.0.clone(), done: false }))));
             tokio::select! {
                 biased;
                 () = &mut leading => {}
                 // Answered: whoever came meanwhile is served without us.
-                answer = &mut told => return answer.unwrap_or(Err(Error::Closed)),
+                answer = &mut told => return answer.unwrap_or_else(|_| Err(cut_short())),
             }
         }
-        told.await.unwrap_or(Err(Error::Closed))
+        told.await.unwrap_or_else(|_| Err(cut_short()))
     }
 
     /// Adds a typed job with the queue's defaults.
@@ -275,8 +276,8 @@ impl Queue {
                         EventKind::Completed | EventKind::Failed | EventKind::Cancelled | EventKind::Removed
                     )
                 };
-                let told =
-                    page.events.iter().any(|event| event.job.as_ref() == Some(id) && concerns(event.kind));
+                let told = left.is_zero()
+                    || page.events.iter().any(|event| event.job.as_ref() == Some(id) && concerns(event.kind));
                 if told || page.gap || page.events.is_empty() {
                     break;
                 }
@@ -310,13 +311,37 @@ impl Drop for Leading {
     }
 }
 
+/// What a caller learns whose add went down with the runtime that carried it.
+fn cut_short() -> Error {
+    Error::Unreachable { reason: "the runtime that carried the call has shut down".to_owned() }
+}
+
+/// The duty to carry out coalesced adds. If it goes down with its runtime, whoever waits is told, and the next add leads anew.
+struct Lead {
+    shared: Arc<Shared>,
+    done: bool,
+}
+
+impl Drop for Lead {
+    fn drop(&mut self) {
+        if !self.done {
+            let mut coalescer = self.shared.coalescer.lock().unwrap_or_else(PoisonError::into_inner);
+            coalescer.under_way = false;
+            // Dropping the senders tells their callers.
+            coalescer.waiting.clear();
+        }
+    }
+}
+
 /// Carries out coalesced adds until none is left.
-async fn lead_adds(shared: Arc<Shared>) {
+async fn lead_adds(mut lead: Lead) {
+    let shared = lead.shared.clone();
     loop {
         let waiting = {
             let mut coalescer = shared.coalescer.lock().unwrap_or_else(PoisonError::into_inner);
             if coalescer.waiting.is_empty() {
                 coalescer.under_way = false;
+                lead.done = true;
                 return;
             }
             take_call(&mut coalescer.waiting)

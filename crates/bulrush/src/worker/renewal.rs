@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use super::meter::Meter;
 use crate::clock::Clock;
-use crate::model::{JobId, QueueName, Token};
+use crate::model::{JobId, QueueName, Rollup, Token};
 use crate::port::{Backend, OutboxEntry, Renew, WorkerInfo};
 
 /// Roll-ups go with a renewal at most this often.
@@ -33,8 +33,9 @@ pub(super) struct Renewal {
     news: mpsc::UnboundedSender<News>,
     every: Duration,
     rollup_seq: u64,
+    /// Sent under that number and not yet acknowledged.
+    rollups: Vec<Rollup>,
     since_rollups: Duration,
-    met: bool,
 }
 
 /// Stops a renewal and waits for its end.
@@ -62,8 +63,8 @@ impl Renewal {
             news,
             every,
             rollup_seq: 0,
+            rollups: Vec::new(),
             since_rollups: Duration::ZERO,
-            met: false,
         }
     }
 
@@ -96,22 +97,22 @@ impl Renewal {
 
     fn renew(&mut self) {
         self.since_rollups += self.every;
-        let rollups = if self.since_rollups >= ROLLUPS_EVERY {
+        if self.rollups.is_empty() && self.since_rollups >= ROLLUPS_EVERY {
             self.since_rollups = Duration::ZERO;
             self.rollup_seq += 1;
-            self.meter.lock().unwrap_or_else(PoisonError::into_inner).take()
-        } else {
-            Vec::new()
-        };
-        // A repeat within one renewal would carry the same number, so nothing is counted twice.
+            self.rollups = self.meter.lock().unwrap_or_else(PoisonError::into_inner).take();
+        }
+        // What was not acknowledged goes again under the same number, so nothing is lost or counted twice.
+        let rollups = self.rollups.clone();
         let renew = Renew { info: self.info.clone(), rollup_seq: self.rollup_seq, rollups };
         loop {
             match self.backend.renew(&self.queue, renew.clone()) {
                 Ok(reply) => {
-                    let lost = self.met && !reply.known;
-                    self.met = true;
+                    self.rollups.clear();
                     let more = reply.maintained.more;
-                    let news = News { lost, cancel: reply.cancel, outbox: reply.maintained.outbox };
+                    // The loop said hello before there was a renewal, so a worker that is unknown now was forgotten.
+                    let news =
+                        News { lost: !reply.known, cancel: reply.cancel, outbox: reply.maintained.outbox };
                     if news.lost || !news.cancel.is_empty() || !news.outbox.is_empty() {
                         // The loop is gone only when the worker is.
                         let _ = self.news.send(news);

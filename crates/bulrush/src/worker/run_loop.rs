@@ -3,7 +3,7 @@
 //! At any moment at most one call is under way. Whatever ends meanwhile goes with the next call, so batches grow with the load and
 //! shrink to single jobs at rest. While nothing can be taken the loop waits on the backend, which costs no calls.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
@@ -183,11 +183,16 @@ impl RunLoop {
                 self.start_wait(None);
             }
             let moment = self.next_moment();
+            // In a fixed order, so that a simulation can be played again; nothing here is ready all the time.
             tokio::select! {
+                biased;
+                changed = self.commands.changed(), if self.owned => self.on_command(changed.is_err()),
                 answer = next_answer(&mut self.under_way), if calling => {
                     self.under_way = None;
                     self.on_answer(answer);
                 }
+                Some(news) = self.news.recv() => self.on_news(news),
+                () = sleep_until(moment), if moment.is_some() => self.on_moment(),
                 woken = next_wake(&mut self.waiting), if self.waiting.is_some() && !calling => {
                     self.waiting = None;
                     self.on_wake(woken);
@@ -201,9 +206,6 @@ impl RunLoop {
                         tokio::task::yield_now().await;
                     }
                 }
-                Some(news) = self.news.recv() => self.on_news(news),
-                () = sleep_until(moment), if moment.is_some() => self.on_moment(),
-                changed = self.commands.changed(), if self.owned => self.on_command(changed.is_err()),
             }
         }
         self.end().await;
@@ -307,8 +309,8 @@ impl RunLoop {
     fn on_step(&mut self, reply: StepReply) {
         self.heard();
         self.sent.clear();
-        self.gauge.settled.fetch_add(reply.settled.len() as u64, Ordering::Relaxed);
         let refused = reply.settled.iter().filter(|settled| **settled != Settled::Ok).count();
+        self.gauge.settled.fetch_add((reply.settled.len() - refused) as u64, Ordering::Relaxed);
         if refused > 0 {
             tracing::warn!(
                 queue = %self.queue.name(), worker = %self.info.id, jobs = refused,
@@ -461,6 +463,7 @@ impl RunLoop {
         if news.lost {
             tracing::warn!(queue = %self.queue.name(), worker = %self.info.id, "the lease was lost; what runs is stopped");
             self.stop_where(Stop::Lost, |_| true);
+            self.greeted = false;
         }
         for (_, token) in &news.cancel {
             self.stop_where(Stop::Cancelled, |run| run.job.token == *token);

@@ -3,7 +3,9 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
+use tokio_util::task::TaskTracker;
 
 use super::context::{Run, Stop};
 use crate::model::{Bounds, QueueName};
@@ -19,6 +21,9 @@ pub(super) struct Updates {
     backend: Arc<dyn Backend>,
     queue: QueueName,
     state: Mutex<State>,
+    /// The worker's runtime and tasks: handlers report from threads of their own too.
+    runtime: Handle,
+    tasks: TaskTracker,
     /// Something was sent.
     moved: Notify,
 }
@@ -33,8 +38,10 @@ struct State {
 }
 
 impl Updates {
-    pub fn new(backend: Arc<dyn Backend>, queue: QueueName) -> Arc<Self> {
-        Arc::new(Self { backend, queue, state: Mutex::default(), moved: Notify::new() })
+    /// Must be called on the worker's runtime.
+    pub fn new(backend: Arc<dyn Backend>, queue: QueueName, tasks: TaskTracker) -> Arc<Self> {
+        let (state, runtime, moved) = (Mutex::default(), Handle::current(), Notify::new());
+        Arc::new(Self { backend, queue, state, runtime, tasks, moved })
     }
 
     /// Takes an update in.
@@ -63,11 +70,7 @@ impl Updates {
             !std::mem::replace(&mut state.under_way, true)
         };
         if lead {
-            // Handlers on blocking threads report too; the runtime is then found through the thread's context.
-            match tokio::runtime::Handle::try_current() {
-                Ok(runtime) => drop(runtime.spawn(self.clone().send_all())),
-                Err(_) => self.lock().under_way = false,
-            }
+            self.tasks.spawn_on(self.clone().send_all(), &self.runtime);
         }
     }
 
@@ -79,7 +82,7 @@ impl Updates {
             moved.as_mut().enable();
             {
                 let state = self.lock();
-                if state.sent >= target || !state.under_way {
+                if state.sent >= target {
                     return;
                 }
             }
@@ -100,8 +103,6 @@ impl Updates {
                 let mut state = self.lock();
                 if state.waiting.is_empty() {
                     state.under_way = false;
-                    drop(state);
-                    self.moved.notify_waiters();
                     return;
                 }
                 let rest = state.waiting.len().min(BATCH);

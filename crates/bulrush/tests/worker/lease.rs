@@ -1,0 +1,140 @@
+//! The lease: kept while the worker lives, whatever its handlers do; lost by who falls silent.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use bulrush::model::JobState;
+use bulrush::{Handlers, Stop, Worker};
+
+use super::support::{Rig, assert_sound, eventually, quick, until};
+
+#[test]
+fn the_lease_is_renewed_while_every_thread_of_the_runtime_is_burnt() {
+    let threads = 2;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
+    let runtime = runtime.expect("a runtime can be built");
+    let release = Arc::new(AtomicBool::new(false));
+    let runs = Arc::new(AtomicU32::new(0));
+    let lease_ms = 200;
+    let (rig, queue, worker, jobs) = runtime.block_on(async {
+        let rig = Rig::new().await;
+        let queue = rig.configured("hot", |config| config.lease_ms = lease_ms).await;
+        let (stop, seen) = (release.clone(), runs.clone());
+        let handlers = Handlers::new().otherwise_raw(move |_| {
+            let (stop, seen) = (stop.clone(), seen.clone());
+            async move {
+                seen.fetch_add(1, Ordering::Relaxed);
+                while !stop.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+                Ok(None)
+            }
+        });
+        let worker = Worker::start(&queue, handlers, quick(threads));
+        let jobs = (0..threads).map(|_| queue.job("burn", "1")).collect();
+        let jobs = queue.add_bulk(jobs).await.expect("they can be added");
+        (rig, queue, worker, jobs)
+    });
+    // This thread is not the runtime's. Ten renewals are three leases.
+    while runs.load(Ordering::Relaxed) < threads as u32 {
+        std::thread::yield_now();
+    }
+    let from = rig.probe.calls("renew");
+    while rig.probe.calls("renew") < from + 11 {
+        std::thread::yield_now();
+    }
+    release.store(true, Ordering::Relaxed);
+    runtime.block_on(async {
+        for job in jobs {
+            let job = until(&queue, &job.id, JobState::Completed).await;
+            assert_eq!((job.status.stalls, job.status.run), (0, 1));
+        }
+        worker.shutdown().await;
+        assert_sound(&queue).await;
+    });
+    assert_eq!(runs.load(Ordering::Relaxed), threads as u32);
+}
+
+/// The worker must be told at once, by its first renewal too.
+#[tokio::test]
+async fn a_worker_that_lost_its_lease_stops_what_it_runs_and_goes_on_taking() {
+    let rig = Rig::manual().await;
+    let queue = rig.configured("slow", |config| config.lease_ms = 300).await;
+    let stopped = Arc::new(AtomicU32::new(0));
+    let count = stopped.clone();
+    let handlers = Handlers::new().otherwise_raw(move |ctx| {
+        let count = count.clone();
+        async move {
+            if ctx.token().run > 1 {
+                return Ok(Some("2".into()));
+            }
+            assert_eq!(ctx.stopped().await, Stop::Lost);
+            ctx.progress(50, "too late");
+            count.fetch_add(1, Ordering::Relaxed);
+            Ok(Some("1".into()))
+        }
+    });
+    let worker = Worker::start(&queue, handlers, quick(1));
+    let job = queue.add(queue.job("x", "1")).await.expect("it can be added").id;
+    until(&queue, &job, JobState::Active).await;
+    // The store's time jumps on: the grace of the gap, then the rescue.
+    let maintain = || queue.backend().maintain(queue.name());
+    maintain().await.expect("maintenance");
+    for _ in 0..8 {
+        rig.advance(100);
+        maintain().await.expect("maintenance");
+        if stopped.load(Ordering::Relaxed) > 0 {
+            break;
+        }
+    }
+    let job = until(&queue, &job, JobState::Completed).await;
+    assert_eq!(job.status.result.as_deref(), Some(&b"2"[..]), "{:?}", job.status);
+    assert_eq!((stopped.load(Ordering::Relaxed), job.status.run, job.status.stalls), (1, 2, 1));
+    assert_eq!(job.status.progress, None);
+    worker.shutdown().await;
+    assert_sound(&queue).await;
+}
+
+#[tokio::test]
+async fn what_a_worker_did_is_in_the_history_after_its_end_though_a_renewal_failed() {
+    let rig = Rig::new().await;
+    let queue = rig.queue("numbers");
+    let worker = Worker::start(&queue, Handlers::new().otherwise_raw(|_| async { Ok(None) }), quick(4));
+    let jobs = (0..5).map(|_| queue.job("x", "1")).collect();
+    for added in queue.add_bulk(jobs).await.expect("they can be added") {
+        until(&queue, &added.id, JobState::Completed).await;
+    }
+    worker.shutdown().await;
+    let history = queue.backend().history(queue.name(), 0, false).await.expect("readable");
+    assert_eq!(history.iter().map(|rollup| rollup.completed).sum::<u64>(), 5);
+}
+
+#[tokio::test]
+async fn a_renewal_that_fails_now_and_then_costs_nothing() {
+    let rig = Rig::new().await;
+    let queue = rig.configured("slow", |config| config.lease_ms = 200).await;
+    let release = Arc::new(tokio::sync::Notify::new());
+    let go = release.clone();
+    let handlers = Handlers::new().otherwise_raw(move |_| {
+        let go = go.clone();
+        async move {
+            go.notified().await;
+            Ok(None)
+        }
+    });
+    let worker = Worker::start(&queue, handlers, quick(1));
+    let job = queue.add(queue.job("x", "1")).await.expect("it can be added").id;
+    until(&queue, &job, JobState::Active).await;
+    for _ in 0..4 {
+        rig.probe.fail("renew", super::support::unreachable());
+        let from = rig.probe.calls("renew");
+        eventually("renewals", async || {
+            let calls = rig.probe.calls("renew");
+            if calls >= from + 2 { Ok(()) } else { Err(calls.to_string()) }
+        })
+        .await;
+    }
+    release.notify_one();
+    assert_eq!(until(&queue, &job, JobState::Completed).await.status.stalls, 0);
+    worker.shutdown().await;
+}
