@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use bulrush::clock::{Clock, SystemClock};
 use bulrush::{Client, Queue};
-use bulrush_catalog::{Catalog, SealedText, UnknownQueue};
+use bulrush_catalog::{Catalog, UnknownQueue};
+use bulrush_service::Sealing;
 use bulrush_store::Store;
-use bulrush_upstream::{Secret, Upstreams};
+use bulrush_upstream::Upstreams;
 
 /// What the jobs work with. Cheap to clone.
 #[derive(Clone)]
@@ -18,20 +19,20 @@ pub struct Dependencies {
     /// What tells today from tomorrow. The machine's clock but in tests.
     pub clock: Arc<dyn Clock>,
     /// Opens keys that clients sent along. Without one, a job that brings its own key fails and says so.
-    pub keys: Option<Arc<dyn OpenKey>>,
+    pub sealing: Option<Arc<Sealing>>,
     /// Where an enriched property is summarized next (see [`summary_queue`]); nothing follows without one.
     pub summaries: Option<Queue>,
 }
 
 impl Dependencies {
-    /// The store and the outside world, the machine's clock, no keys and nothing that follows.
+    /// The store and the outside world, the machine's clock, nothing that opens keys and nothing that follows.
     pub fn new(store: Store, upstreams: Upstreams) -> Self {
-        Self { store, upstreams, clock: Arc::new(SystemClock), keys: None, summaries: None }
+        Self { store, upstreams, clock: Arc::new(SystemClock), sealing: None, summaries: None }
     }
 
-    /// Opens keys with `keys`.
-    pub fn with_keys(mut self, keys: Arc<dyn OpenKey>) -> Self {
-        self.keys = Some(keys);
+    /// Opens keys with `sealing`.
+    pub fn with_sealing(mut self, sealing: Arc<Sealing>) -> Self {
+        self.sealing = Some(sealing);
         self
     }
 
@@ -61,17 +62,3 @@ pub fn summary_queue(client: &Client, catalog: &Catalog) -> Result<Queue, Unknow
     let queue = catalog.find("analytics-heavy")?;
     Ok(client.queue_with(queue.name().clone(), queue.options()))
 }
-
-/// Opens what [`bulrush_catalog::Sealer`] sealed.
-pub trait OpenKey: Send + Sync {
-    /// The key itself.
-    ///
-    /// # Errors
-    /// [`KeyError`] for what was sealed by another key, or is damaged.
-    fn open(&self, sealed: &SealedText) -> Result<Secret, KeyError>;
-}
-
-/// A sealed key could not be opened. Its text says why, and never holds the key.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct KeyError(pub String);

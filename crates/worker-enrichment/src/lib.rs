@@ -17,7 +17,7 @@ mod jobs;
 mod single_flight;
 mod workers;
 
-pub use dependencies::{Dependencies, KeyError, OpenKey, summary_queue};
+pub use dependencies::{Dependencies, summary_queue};
 pub use enrich::RESULT_KIND;
 pub use jobs::handlers;
 pub use workers::{Settings, Workers, start};

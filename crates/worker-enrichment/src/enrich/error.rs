@@ -1,10 +1,9 @@
 //! Why a property could not be enriched, and what the engine is told to do about it.
 
 use bulrush::Failure;
+use bulrush_catalog::SealError;
 use bulrush_store::{FenceError, StoreError};
-use bulrush_upstream::{CoordinatesError, DateRangeError, UpstreamError};
-
-use crate::KeyError;
+use bulrush_upstream::{CoordinatesError, DateRangeError, SecretError, UpstreamError};
 
 /// Why a property could not be enriched. The texts are read by whoever owns the job: they name what to do, and hold neither
 /// secrets nor words of the database.
@@ -40,9 +39,11 @@ pub(crate) enum EnrichError {
         "the job brings its own API key, but this worker has no key to open it with; set the BULRUSH_SEAL_KEY of the API on \
          the workers, then retry, or leave calendarificApiKey out"
     )]
-    NoKeyOpener,
-    #[error("the API key that came with the job could not be opened: {0}; add the job again with the key")]
-    Key(#[from] KeyError),
+    NoSealing,
+    #[error("the API key that came with the job could not be opened: {0}")]
+    Sealed(#[from] SealError),
+    #[error("the API key that came with the job cannot be used: {0}; add the job again with another key")]
+    Key(#[from] SecretError),
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
     #[error("the store could not do its part: {0}")]
@@ -93,7 +94,8 @@ impl EnrichError {
             | Self::Country { .. }
             | Self::TimeZone { .. }
             | Self::Range(_)
-            | Self::NoKeyOpener
+            | Self::NoSealing
+            | Self::Sealed(_)
             | Self::Key(_)
             | Self::Json(_) => Failure::unrecoverable(self),
         }

@@ -228,8 +228,8 @@ impl Part<'_> {
 
     fn open_key(&self) -> Result<Option<Secret>, EnrichError> {
         let Some(sealed) = self.sealed_key else { return Ok(None) };
-        let keys = self.deps.keys.as_ref().ok_or(EnrichError::NoKeyOpener)?;
-        Ok(Some(keys.open(sealed)?))
+        let sealing = self.deps.sealing.as_ref().ok_or(EnrichError::NoSealing)?;
+        Ok(Some(Secret::new(sealing.open(sealed)?.expose())?))
     }
 }
 

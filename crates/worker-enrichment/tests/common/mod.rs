@@ -54,7 +54,8 @@ impl World {
         let client = Client::connect("memory:").await.unwrap();
         // The first pause is short, and nothing bounds how often jobs start.
         let settings = [("BULRUSH_QUEUE_ENRICHMENT_BACKOFF", "1")];
-        let catalog = Catalog::with_settings(settings.map(|(name, value)| (name.into(), value.into()))).unwrap();
+        let catalog =
+            Catalog::with_settings(settings.map(|(name, value)| (name.into(), value.into()))).unwrap();
         let clock = ManualClock::at(NOW_MS);
         let deps = Dependencies::new(store.clone(), upstreams(&sandbox))
             .with_clock(Arc::new(clock.clone()))
@@ -137,7 +138,10 @@ impl World {
     /// The claim of `subject`, in somebody else's hands until [`World::open`].
     pub async fn close(&self, subject: &str) {
         let forever = i64::MAX;
-        assert!(self.store.claims().take(subject, "the test", 0, forever).await.unwrap(), "{subject} is free");
+        assert!(
+            self.store.claims().take(subject, "the test", 0, forever).await.unwrap(),
+            "{subject} is free"
+        );
     }
 
     pub async fn open(&self, subject: &str) {
@@ -208,14 +212,18 @@ impl World {
         .await;
     }
 
-    /// The jobs that wait in the queue of heavy analytics, when there are any.
-    pub async fn summaries(&self) -> Vec<JobView> {
+    /// The summaries of a property that wait in the queue of heavy analytics, when there are any.
+    pub async fn summaries(&self, property: &str) -> Vec<JobView> {
         let queue = summary_queue(&self.client, &self.catalog).unwrap();
         eventually("a summary waits", async || {
             let request =
                 PageRequest { state: Some(JobState::Waiting), limit: 100, ..PageRequest::default() };
-            let page = queue.backend().page(queue.name(), request).await.unwrap();
-            if page.jobs.is_empty() { Err("none".to_owned()) } else { Ok(page.jobs) }
+            let mut jobs = queue.backend().page(queue.name(), request).await.unwrap().jobs;
+            jobs.retain(|job| {
+                let data: Value = serde_json::from_slice(&job.spec.data).unwrap();
+                data["propertyId"] == property
+            });
+            if jobs.is_empty() { Err("none".to_owned()) } else { Ok(jobs) }
         })
         .await
     }
