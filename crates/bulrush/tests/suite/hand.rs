@@ -1,6 +1,7 @@
 //! A worker without a runtime: each call is made by the case.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bulrush::model::{ErrorKind, Finished, JobError, Outcome, QueueName, Rollup, Taken, WorkerId};
 use bulrush::port::{
@@ -15,30 +16,38 @@ pub struct Hand {
     pub info: WorkerInfo,
     /// Number of the last call.
     pub call: u64,
-    greeted: std::sync::atomic::AtomicBool,
+    greeted: AtomicBool,
 }
+
+/// Workers of this process so far: no two have one id, as in life.
+static STARTED: AtomicU64 = AtomicU64::new(0);
 
 impl Hand {
     pub fn new(backend: Arc<dyn Backend>, queue: QueueName, number: u64) -> Self {
         let info = WorkerInfo {
-            id: WorkerId(number),
+            id: WorkerId(number << 32 | STARTED.fetch_add(1, Ordering::Relaxed)),
             name: format!("worker {number}"),
             slots: 10,
             version: "1".into(),
             started: 0,
         };
-        Self { backend, queue, info, call: 0, greeted: false.into() }
+        Self { backend, queue, info, call: 0, greeted: AtomicBool::new(false) }
     }
 
     pub fn id(&self) -> WorkerId {
         self.info.id
     }
 
-    /// Sends a step as it is, whatever its number. The hello that goes before a worker's first step is call 0.
+    /// Sends a step as it is, whatever its number. A worker that has not said hello does so first, as call 0.
     pub async fn send(&self, step: Step) -> Result<StepReply, Error> {
-        if !self.greeted.swap(true, std::sync::atomic::Ordering::Relaxed) {
+        if !self.greeted.load(Ordering::Relaxed) {
             self.try_resume(0, &[]).await.expect("a worker can say hello");
         }
+        self.send_unasked(step).await
+    }
+
+    /// Sends a step without a hello before it.
+    pub async fn send_unasked(&self, step: Step) -> Result<StepReply, Error> {
         self.backend.step(&self.queue, step).await
     }
 
@@ -106,6 +115,7 @@ impl Hand {
     }
 
     pub async fn try_resume(&self, call: u64, running: &[&Taken]) -> Result<ResumeReply, Error> {
+        self.greeted.store(true, Ordering::Relaxed);
         let running = running.iter().map(|job| (job.spec.id.clone(), job.token)).collect();
         self.backend.resume(&self.queue, Resume { info: self.info.clone(), call, running }).await
     }

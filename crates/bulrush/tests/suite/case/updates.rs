@@ -1,0 +1,82 @@
+//! What a running job writes, and payloads that nobody looks into.
+
+use bulrush::model::{NewJob, Outcome, Progress};
+use bulrush::port::UpdateChange;
+use bytes::Bytes;
+
+use crate::suite::{Rig, again, complete, id, job};
+
+pub async fn progress_log_and_data_are_found_on_the_job(rig: &Rig) {
+    rig.add(job("a")).await;
+    let mut hand = rig.hand(1);
+    let taken = hand.take_one().await;
+    let half = Progress { percent: 50, message: Some("half".into()), data: Some("[1]".into()) };
+    hand.update(&taken, UpdateChange::Progress(half.clone())).await;
+    hand.update(&taken, UpdateChange::Log(vec!["one".into(), "two\nlines".into()])).await;
+    hand.update(&taken, UpdateChange::Data("[2]".into())).await;
+    let found = rig.job("a").await;
+    assert_eq!(found.status.progress.as_deref(), Some(&half));
+    assert_eq!(found.spec.data, "[2]");
+    let logs = rig.backend.logs(&rig.name, found.id(), 0, 10).await.expect("logs can be read");
+    assert_eq!(logs, [(0, "one".to_owned()), (1, "two\nlines".to_owned())]);
+    let nobody = rig.backend.logs(&rig.name, &id("nobody"), 0, 10).await.expect("logs can be read");
+    assert_eq!(nobody, []);
+}
+
+pub async fn the_next_attempt_goes_on_from_the_data_the_last_one_wrote(rig: &Rig) {
+    rig.add(job("a")).await;
+    let mut hand = rig.hand(1);
+    let taken = hand.take_one().await;
+    hand.update(&taken, UpdateChange::Data("[\"page 7\"]".into())).await;
+    hand.end(&taken, again(0)).await;
+    assert_eq!(hand.take_one().await.spec.data, "[\"page 7\"]");
+}
+
+pub async fn payload_bytes_are_opaque_and_come_back_byte_for_byte(rig: &Rig) {
+    let deep = [vec![b'['; 5_000], vec![b']'; 5_000]].concat();
+    let payloads: Vec<Vec<u8>> = vec![
+        b"".to_vec(),
+        b"\0".to_vec(),
+        b"a\0b\0".to_vec(),
+        b"\r\n".to_vec(),
+        b"$3\r\nSET\r\n*1\r\n+OK\r\n".to_vec(),
+        b"{\"n\":9007199254740993}".to_vec(),
+        b"{\"n\":1e400,\"m\":-0.0,\"m\":12345678901234567890}".to_vec(),
+        b"\"\\ud800\"".to_vec(),
+        vec![0xed, 0xa0, 0x80],
+        vec![0xff, 0xfe, 0x00, 0xc0, 0x80],
+        "{\"\u{fffe}\u{202e}\":\"\u{1f4a9}\"}".as_bytes().to_vec(),
+        (0..=255).collect(),
+        deep,
+    ];
+    let mut hand = rig.hand(1);
+    for (n, payload) in payloads.into_iter().enumerate() {
+        let text = format!("j{n}");
+        let payload = Bytes::from(payload);
+        rig.add(NewJob::new(id(&text), "work", payload.clone())).await;
+        let taken = hand.take_one().await;
+        assert_eq!(taken.spec.data, payload);
+        let progress = Progress { percent: 1, message: None, data: Some(payload.clone()) };
+        hand.update(&taken, UpdateChange::Progress(progress)).await;
+        hand.update(&taken, UpdateChange::Data(payload.clone())).await;
+        let result = Some(payload.clone());
+        hand.end(&taken, Outcome::Complete { result: result.clone(), follow_ups: Vec::new() }).await;
+        let found = rig.job(&text).await;
+        assert_eq!((&found.spec.data, &found.status.result), (&payload, &result), "payload {n}");
+        assert_eq!(found.status.progress.and_then(|progress| progress.data.clone()), result);
+    }
+}
+
+pub async fn a_retry_forgets_the_last_progress_and_result_and_keeps_errors_and_logs(rig: &Rig) {
+    rig.add(job("a")).await;
+    let mut hand = rig.hand(1);
+    let taken = hand.take_one().await;
+    hand.update(&taken, UpdateChange::Progress(Progress { percent: 9, ..Progress::default() })).await;
+    hand.update(&taken, UpdateChange::Log(vec!["line".into()])).await;
+    hand.end(&taken, crate::suite::fail()).await;
+    rig.retry("a").await;
+    let status = rig.job("a").await.status;
+    assert_eq!((status.progress, status.result, status.errors.len()), (None, None, 1));
+    assert_eq!(status.log_lines, 1);
+    hand.run(complete()).await;
+}
