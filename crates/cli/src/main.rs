@@ -1,9 +1,12 @@
 //! The `bulrush` command: parses its arguments and calls the module of the command's name.
 
 mod bench;
+mod demo;
 mod engine;
 mod job;
+mod platform;
 mod queue;
+mod serve;
 mod time;
 mod token;
 
@@ -19,6 +22,10 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the main job from end to end in one process, then keep serving
+    Demo(demo::DemoArguments),
+    /// Serve the whole platform from one process, with its data in one folder
+    Serve(serve::ServeArguments),
     /// Measure a backend: adds, processing, latency, depth.
     Bench(bench::BenchArguments),
     /// Look at queues, pause, clean and check them
@@ -32,6 +39,8 @@ enum Command {
 fn main() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     match Arguments::parse().command {
+        Command::Demo(arguments) => runtime.block_on(demo::run(arguments)),
+        Command::Serve(arguments) => runtime.block_on(serve::run(arguments)),
         Command::Bench(arguments) => runtime.block_on(bench::run(arguments)),
         Command::Queue(arguments) => runtime.block_on(queue::run(arguments)),
         Command::Job(arguments) => runtime.block_on(job::run(arguments)),

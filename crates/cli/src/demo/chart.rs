@@ -5,13 +5,16 @@ const BLOCKS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇',
 /// Columns of the given height, one per value, with the scale at the left. Values that are no numbers leave a gap.
 pub fn columns(values: &[f64], height: usize, unit: &str) -> Vec<String> {
     let numbers = values.iter().copied().filter(|value| value.is_finite());
-    let (min, max) = numbers.fold((f64::INFINITY, f64::NEG_INFINITY), |(min, max), value| (min.min(value), max.max(value)));
+    let (min, max) = numbers
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(min, max), value| (min.min(value), max.max(value)));
     if min > max {
         return Vec::new();
     }
     // The lowest value still shows: a column of nothing would look like a gap.
     let floor = min - (max - min).max(1.0) * 0.1;
-    let eighths = |value: f64| ((value - floor) / (max - floor).max(f64::EPSILON) * (height * 8) as f64).round() as usize;
+    let eighths = |value: f64| {
+        ((value - floor) / (max - floor).max(f64::EPSILON) * (height * 8) as f64).round() as usize
+    };
     (0..height)
         .rev()
         .map(|row| {

@@ -1,0 +1,140 @@
+//! The demo as a client of the API.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, bail};
+use jiff::civil::Date;
+use reqwest::Response;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::history::{COUNTRY, LATITUDE, LONGITUDE};
+
+/// Talks to the API with a token.
+pub struct Client {
+    http: reqwest::Client,
+    base: String,
+    token: String,
+}
+
+/// What an upload is answered with.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Uploaded {
+    pub file_id: String,
+    pub property_id: String,
+}
+
+/// A job's status.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Job {
+    pub status: String,
+    pub progress: u8,
+    pub message: Option<String>,
+    pub failed_reason: Option<String>,
+}
+
+/// An enriched day.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Day {
+    pub day: Date,
+    pub weather: Weather,
+    pub public_holiday: Option<String>,
+    pub school_holiday: Option<String>,
+    pub days_to_holiday: Option<i64>,
+    pub long_weekend: bool,
+    pub season: String,
+    pub observed: BTreeMap<String, f64>,
+}
+
+/// A day's weather.
+#[derive(Debug, Deserialize)]
+pub struct Weather {
+    #[serde(rename = "temperatureMaxC", alias = "temperature_max_c")]
+    pub temperature_max_c: Option<f64>,
+    #[serde(rename = "temperatureMinC", alias = "temperature_min_c")]
+    pub temperature_min_c: Option<f64>,
+    #[serde(rename = "precipitationMm", alias = "precipitation_mm")]
+    pub precipitation_mm: Option<f64>,
+}
+
+impl Client {
+    /// A client of the API at `base`.
+    pub fn new(base: &str, token: &str) -> anyhow::Result<Self> {
+        // Installed already when an upstream's client was made; a second time changes nothing.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::builder().no_proxy().build()?;
+        Ok(Self { http, base: format!("{base}/api/v1"), token: token.to_owned() })
+    }
+
+    /// Uploads a price history with where it is from.
+    pub async fn upload(&self, name: &str, csv: &str) -> anyhow::Result<Uploaded> {
+        const BOUNDARY: &str = "bulrush-demo-7d93b1f0";
+        let mut body = String::new();
+        let place = [
+            ("name", "Hotel by the airport".to_owned()),
+            ("latitude", LATITUDE.to_string()),
+            ("longitude", LONGITUDE.to_string()),
+            ("countryCode", COUNTRY.to_owned()),
+            ("timeZone", "America/Los_Angeles".to_owned()),
+        ];
+        for (field, value) in place {
+            body += &format!(
+                "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{field}\"\r\n\r\n{value}\r\n"
+            );
+        }
+        body += &format!(
+            "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\
+             Content-Type: text/csv\r\n\r\n{csv}\r\n--{BOUNDARY}--\r\n"
+        );
+        let request = self.http.post(format!("{}/files", self.base)).bearer_auth(&self.token);
+        let request = request.header("content-type", format!("multipart/form-data; boundary={BOUNDARY}"));
+        answer(request.body(body).send().await?).await
+    }
+
+    /// Asks for an upload's enrichment; returns the job's id.
+    pub async fn enrich(&self, file: &str) -> anyhow::Result<String> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Queued {
+            job_id: String,
+        }
+        let request = self.http.post(format!("{}/files/{file}/enrich", self.base)).bearer_auth(&self.token);
+        Ok(answer::<Queued>(request.send().await?).await?.job_id)
+    }
+
+    /// A job's status.
+    pub async fn job(&self, id: &str) -> anyhow::Result<Job> {
+        #[derive(Deserialize)]
+        struct Found {
+            job: Job,
+        }
+        let request = self.http.get(format!("{}/jobs/{id}", self.base)).bearer_auth(&self.token);
+        Ok(answer::<Found>(request.send().await?).await?.job)
+    }
+
+    /// The enriched days of a property.
+    pub async fn features(&self, property: &str) -> anyhow::Result<Vec<Day>> {
+        #[derive(Deserialize)]
+        struct Page {
+            features: Vec<Day>,
+        }
+        let request = self
+            .http
+            .get(format!("{}/properties/{property}/features?limit=1000", self.base))
+            .bearer_auth(&self.token);
+        Ok(answer::<Page>(request.send().await?).await?.features)
+    }
+}
+
+/// The body of a good answer; of another, what the server says.
+async fn answer<T: DeserializeOwned>(response: Response) -> anyhow::Result<T> {
+    let (status, url) = (response.status(), response.url().path().to_owned());
+    let body = response.bytes().await?;
+    if !status.is_success() {
+        bail!("{url} answered {status}: {}", String::from_utf8_lossy(&body));
+    }
+    serde_json::from_slice(&body).with_context(|| format!("{url} answered something else than expected"))
+}

@@ -1,0 +1,156 @@
+//! `bulrush demo`: the main job from end to end, in one process, with nothing installed.
+
+mod chart;
+mod client;
+mod history;
+mod show;
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+use bulrush_api::ApiConfig;
+use bulrush_service::{DataDir, Problems, Role, Sealing, Shutdown, TokenKeys, TokenOptions, args, telemetry};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::platform::{Plan, Platform, settings};
+use crate::token::mint;
+use client::Client;
+
+/// How long the pipeline may take before something must be wrong.
+const PIPELINE_MAX: Duration = Duration::from_secs(120);
+/// Between two looks at the job.
+const LOOK_EVERY: Duration = Duration::from_millis(60);
+/// Who the demo is.
+const USER: &str = "ada";
+
+/// Arguments of `demo`.
+#[derive(Debug, Args)]
+pub struct DemoArguments {
+    /// End after the pipeline, with 0 only if all of it succeeded
+    #[arg(long)]
+    once: bool,
+    /// Keep the data in this folder instead of a temporary one
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Port of the API; a free one if none is given
+    #[arg(long, default_value_t = 0)]
+    port: u16,
+    #[command(flatten)]
+    telemetry: args::TelemetryArgs,
+}
+
+/// Runs the pipeline, and goes on serving unless told otherwise.
+pub async fn run(mut arguments: DemoArguments) -> anyhow::Result<()> {
+    // The pipeline speaks for itself; what goes wrong is still logged.
+    if arguments.telemetry.log == "info" {
+        "warn".clone_into(&mut arguments.telemetry.log);
+    }
+    telemetry::init(&arguments.telemetry)?;
+    let scratch =
+        tempfile::Builder::new().prefix("bulrush-demo-").tempdir().context("no temporary folder")?;
+    let data = DataDir::open(arguments.data.clone().unwrap_or_else(|| scratch.path().to_owned()))?;
+    let shutdown = Shutdown::on_signals().context("the signals that stop the program cannot be watched")?;
+
+    let mut problems = Problems::default();
+    let catalog = args::catalog(settings(true), &mut problems);
+    problems.finish()?;
+    let tokens = TokenKeys::new(&data.token_secret()?, TokenOptions::default())?;
+    let token = mint(&tokens, USER, "default", Role::User, Duration::from_hours(24))?;
+    let sealing = Sealing::new(&data.seal_key()?)?;
+    let plan = Plan {
+        data,
+        engine: None,
+        database: None,
+        api: ApiConfig { port: arguments.port, ..ApiConfig::default() },
+        catalog: catalog.context("no catalogue")?,
+        tokens,
+        sealing: Some(sealing),
+        sandbox: true,
+    };
+    let platform = Platform::start(plan, shutdown.clone()).await?;
+    let client = Client::new(&platform.base_url(), &token)?;
+
+    let told = tokio::select! {
+        told = tokio::time::timeout(PIPELINE_MAX, pipeline(&client)) => {
+            told.unwrap_or_else(|_| Err(anyhow::anyhow!("the pipeline did not end within {} s", PIPELINE_MAX.as_secs())))
+        }
+        () = shutdown.begun() => Err(anyhow::anyhow!("stopped before the pipeline ended")),
+    };
+    if told.is_ok() && !arguments.once {
+        invite(&platform.base_url(), &token);
+        shutdown.begun().await;
+        println!("\nstopping: what runs may end; Ctrl-C again does not wait");
+    }
+    platform.stop().await?;
+    told
+}
+
+/// Upload, enrich, read back, all over HTTP as any client would.
+async fn pipeline(client: &Client) -> anyhow::Result<()> {
+    println!("bulrush demo: an API, a worker, a durable queue and a database, all in this process\n");
+    let csv = history::csv();
+    let days = csv.lines().count() - 1;
+
+    let upload = bar("1/3 upload");
+    upload.set_message(format!("{days} days of a hotel's prices as CSV"));
+    let file = client.upload("seattle-hotel-2015.csv", &csv).await.context("the upload failed")?;
+    finish(&upload, &format!("file {} is in, {days} days", file.file_id));
+
+    let enrich = bar("2/3 enrich");
+    let job = client.enrich(&file.file_id).await.context("the enrichment could not be asked for")?;
+    let ended = loop {
+        let job = client.job(&job).await.context("the job could not be read")?;
+        enrich.set_position(u64::from(job.progress));
+        enrich.set_message(job.message.clone().unwrap_or_else(|| job.status.clone()));
+        if matches!(job.status.as_str(), "completed" | "failed" | "cancelled") {
+            break job;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    };
+    if ended.status != "completed" {
+        bail!("job {job} {}: {}", ended.status, ended.failed_reason.unwrap_or_default());
+    }
+    finish(&enrich, &format!("job {job} completed"));
+
+    let read = bar("3/3 read back");
+    let features = client.features(&file.property_id).await.context("the result could not be read")?;
+    ensure!(features.len() == days, "{} of {days} days came back", features.len());
+    finish(&read, &format!("{} enriched days", features.len()));
+
+    println!("\n{}", show::facts(&features));
+    println!("{}\n", show::table(&features));
+    for line in show::chart(&features) {
+        println!("{line}");
+    }
+    Ok(())
+}
+
+fn invite(base_url: &str, token: &str) {
+    println!("\nThe API goes on at {base_url} until Ctrl-C. To try it:\n");
+    println!("  TOKEN={token}");
+    println!("  curl -H \"Authorization: Bearer $TOKEN\" {base_url}/api/v1/jobs");
+    println!("  curl {base_url}/health\n");
+}
+
+fn bar(step: &str) -> ProgressBar {
+    let bar = ProgressBar::new(100);
+    // The template is fixed, so that it can be read is known; without it the default style serves.
+    if let Ok(style) = ProgressStyle::with_template("{prefix:14} [{bar:28}] {percent:>3}%  {msg}") {
+        bar.set_style(style.progress_chars("█▉▊▋▌▍▎▏ "));
+    }
+    bar.set_prefix(step.to_owned());
+    bar.tick();
+    bar
+}
+
+fn finish(bar: &ProgressBar, text: &str) {
+    bar.set_position(100);
+    bar.finish_with_message(text.to_owned());
+    // Bars are drawn on a terminal only.
+    if !std::io::stderr().is_terminal() {
+        println!("{:14} done: {text}", bar.prefix());
+    }
+}

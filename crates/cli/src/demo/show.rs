@@ -1,0 +1,118 @@
+//! What came of it, for people.
+
+use jiff::civil::Date;
+
+use super::chart;
+use super::client::Day;
+
+/// Days shown in the table: around the first public holiday of the summer, which has a bit of everything.
+const TABLE_DAYS: usize = 9;
+/// Rows of the chart of prices, and of the chart of rain.
+const PRICE_ROWS: usize = 6;
+const RAIN_ROWS: usize = 3;
+
+/// What the enrichment added, in a few lines.
+pub fn facts(days: &[Day]) -> String {
+    let with_weather = days.iter().filter(|day| day.weather.temperature_max_c.is_some()).count();
+    let holidays = days.iter().filter(|day| day.public_holiday.is_some()).count();
+    let school = days.iter().filter(|day| day.school_holiday.is_some()).count();
+    let long = days.iter().filter(|day| day.long_weekend).count();
+    let wet = |day: &&Day| day.weather.precipitation_mm.is_some_and(|mm| mm >= 1.0);
+    let dry = |day: &&Day| day.weather.precipitation_mm.is_some_and(|mm| mm < 1.0);
+    format!(
+        "{with_weather} days have weather, {holidays} are public holidays, {school} school holidays, {long} part of a long weekend.\n\
+         Mean price on dry days {:.0}, on wet days {:.0}.",
+        mean(days.iter().filter(dry).filter_map(price)),
+        mean(days.iter().filter(wet).filter_map(price)),
+    )
+}
+
+/// A few enriched days.
+pub fn table(days: &[Day]) -> comfy_table::Table {
+    let summer =
+        days.iter().position(|day| day.public_holiday.is_some() && (6..=8).contains(&day.day.month()));
+    let from = summer.unwrap_or(0).saturating_sub(TABLE_DAYS / 2);
+    let mut table = comfy_table::Table::new();
+    table.load_style(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
+    table.set_header([
+        "day",
+        "",
+        "price",
+        "low °C",
+        "high °C",
+        "rain mm",
+        "season",
+        "public holiday",
+        "days to one",
+        "long weekend",
+    ]);
+    for day in days.iter().skip(from).take(TABLE_DAYS) {
+        let number = |value: Option<f64>| value.map_or(String::new(), |value| format!("{value:.1}"));
+        table.add_row([
+            day.day.to_string(),
+            weekday(day.day),
+            price(day).map_or(String::new(), |price| format!("{price:.2}")),
+            number(day.weather.temperature_min_c),
+            number(day.weather.temperature_max_c),
+            number(day.weather.precipitation_mm),
+            day.season.clone(),
+            day.public_holiday.clone().unwrap_or_default(),
+            day.days_to_holiday.map_or(String::new(), |days| days.to_string()),
+            if day.long_weekend { "yes".to_owned() } else { String::new() },
+        ]);
+    }
+    for column in [2, 3, 4, 5, 8] {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(comfy_table::CellAlignment::Right);
+        }
+    }
+    table
+}
+
+/// Price and rain by week, one column each.
+pub fn chart(days: &[Day]) -> Vec<String> {
+    let weeks: Vec<&[Day]> = days.chunks(7).collect();
+    let prices: Vec<f64> = weeks.iter().map(|week| mean(week.iter().filter_map(price))).collect();
+    let rain: Vec<f64> =
+        weeks.iter().map(|week| week.iter().filter_map(|day| day.weather.precipitation_mm).sum()).collect();
+    let holidays: String = weeks
+        .iter()
+        .map(|week| if week.iter().any(|day| day.public_holiday.is_some()) { '▲' } else { ' ' })
+        .collect();
+    let mut lines = vec!["mean price by week".to_owned()];
+    lines.extend(chart::columns(&prices, PRICE_ROWS, "$ "));
+    lines.push(format!("{:>10} │{holidays}", "holidays"));
+    lines.push("rain by week".to_owned());
+    lines.extend(chart::columns(&rain, RAIN_ROWS, "mm"));
+    lines.push(format!("{:>10} └{}", "", months(&weeks)));
+    lines
+}
+
+/// The months under the columns, each where its first week stands.
+fn months(weeks: &[&[Day]]) -> String {
+    let mut text = String::new();
+    let mut month = 0;
+    for (at, week) in weeks.iter().enumerate() {
+        let Some(first) = week.first() else { continue };
+        if first.day.month() != month && text.chars().count() <= at {
+            month = first.day.month();
+            text.extend(std::iter::repeat_n(' ', at - text.chars().count()));
+            text += &first.day.strftime("%b").to_string();
+        }
+    }
+    text
+}
+
+fn price(day: &Day) -> Option<f64> {
+    day.observed.get("price").copied()
+}
+
+fn weekday(day: Date) -> String {
+    day.strftime("%a").to_string()
+}
+
+/// The mean; not a number for nothing.
+fn mean(values: impl Iterator<Item = f64>) -> f64 {
+    let (sum, n) = values.fold((0.0, 0_u32), |(sum, n), value| (sum + value, n + 1));
+    sum / f64::from(n)
+}

@@ -1,0 +1,132 @@
+//! Everything in one process: the engine, the database, the API, the worker and, if asked, the sandbox. `serve` and `demo` are made of it,
+//! and of the same libraries as the separate binaries.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use bulrush::port::Backend;
+use bulrush::{Client, backend};
+use bulrush_api::{ApiConfig, Deps, Server, Shared};
+use bulrush_catalog::Catalog;
+use bulrush_sandbox::{Sandbox, SandboxConfig};
+use bulrush_service::{DataDir, Health, Metrics, Sealing, Secret, Shutdown, TokenKeys, configure_queues};
+use bulrush_store::{Objects, Store};
+use bulrush_upstream::{UpstreamConfig, Upstreams};
+use bulrush_worker_enrichment::{Dependencies, Settings, Workers, summary_queue};
+
+/// How long running jobs may go on when the process is asked to stop.
+const DRAIN: Duration = Duration::from_secs(30);
+
+/// What a process is made of.
+pub struct Plan {
+    /// Where everything is kept that is not said to be elsewhere.
+    pub data: DataDir,
+    /// The engine, if not in the data folder.
+    pub engine: Option<Secret>,
+    /// The database, if not in the data folder.
+    pub database: Option<Secret>,
+    /// The API's settings.
+    pub api: ApiConfig,
+    /// The queues.
+    pub catalog: Catalog,
+    /// Makes and checks bearer tokens.
+    pub tokens: TokenKeys,
+    /// Seals secrets in payloads.
+    pub sealing: Option<Sealing>,
+    /// A stand-in for the outside world instead of the real one.
+    pub sandbox: bool,
+}
+
+/// All parts, running.
+pub struct Platform {
+    server: Server,
+    workers: Workers,
+    sandbox: Option<Sandbox>,
+    backend: Arc<dyn Backend>,
+    store: Store,
+    shutdown: Shutdown,
+}
+
+impl Platform {
+    /// Starts everything. The engine comes first: its lock tells a second process off before anything is touched.
+    pub async fn start(plan: Plan, shutdown: Shutdown) -> anyhow::Result<Self> {
+        let engine_url =
+            plan.engine.as_ref().map_or_else(|| plan.data.engine_url(), |url| url.expose().to_owned());
+        let backend = backend::connect(&engine_url).await.context("the engine could not be opened")?;
+        let database_url =
+            plan.database.as_ref().map_or_else(|| plan.data.database_url(), |url| url.expose().to_owned());
+        let store = Store::open(&database_url).await.context("the database could not be opened")?;
+        store.migrate().await.context("the database could not be brought up to date")?;
+        let objects =
+            Objects::open(plan.data.files()).await.context("the folder of files could not be opened")?;
+        configure_queues(&*backend, &plan.catalog).await?;
+
+        let sandbox = if plan.sandbox { Some(Sandbox::start(SandboxConfig::default())?) } else { None };
+        let upstream_config = match &sandbox {
+            Some(sandbox) => UpstreamConfig::all_at(&sandbox.base_url().parse()?),
+            None => UpstreamConfig::default(),
+        };
+        let client = Client::new(backend.clone());
+        let sealing = plan.sealing.map(Arc::new);
+        let upstreams = Upstreams::new(upstream_config)?;
+        let mut dependencies = Dependencies::new(store.clone(), upstreams)
+            .with_summaries(summary_queue(&client, &plan.catalog)?);
+        if let Some(sealing) = &sealing {
+            dependencies = dependencies.with_sealing(sealing.clone());
+        }
+        let settings = Settings {
+            catalog: plan.catalog.clone(),
+            name: "bulrush".to_owned(),
+            drain: DRAIN,
+            ..Settings::default()
+        };
+        let workers = bulrush_worker_enrichment::start(&client, &dependencies, &settings);
+
+        let shared = Shared {
+            catalog: Arc::new(plan.catalog),
+            tokens: Arc::new(plan.tokens),
+            sealing,
+            metrics: Arc::new(Metrics::new().context("the metrics cannot be set up")?),
+            health: Health::new(),
+            shutdown: shutdown.clone(),
+        };
+        let server = Server::bind(plan.api, shared, Vec::new())?;
+        server.serve(Deps::of(&backend, store.clone(), objects));
+        Ok(Self { server, workers, sandbox, backend, store, shutdown })
+    }
+
+    /// Where the API is.
+    pub fn base_url(&self) -> String {
+        self.server.base_url()
+    }
+
+    /// Stops everything in the order in which it needs each other: no more requests, then no more jobs, then the stores. A second
+    /// signal does not wait.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        self.server.stop(&self.shutdown).await;
+        let hurries = self.workers.hurries();
+        let shutdown = self.shutdown.clone();
+        let hurry = tokio::spawn(async move {
+            shutdown.forced().await;
+            hurries.iter().for_each(bulrush::Hurry::stop_now);
+        });
+        self.workers.shutdown().await;
+        hurry.abort();
+        if let Some(sandbox) = self.sandbox {
+            sandbox.shutdown().await;
+        }
+        self.backend.close().await?;
+        self.store.close().await;
+        Ok(())
+    }
+}
+
+/// The catalogue as the environment sets it. With the sandbox, enrichment is not held to the ten starts a minute that real weather
+/// services ask for, unless the environment says so itself.
+pub fn settings(sandbox: bool) -> impl Iterator<Item = (String, String)> {
+    const LIFTED: &str = "BULRUSH_QUEUE_ENRICHMENT_RATE_MAX";
+    let lift = sandbox && std::env::var_os(LIFTED).is_none();
+    let lifted = lift.then(|| (LIFTED.to_owned(), "off".to_owned()));
+    bulrush_service::args::environment().chain(lifted)
+}

@@ -1,0 +1,66 @@
+//! `bulrush serve`: the whole platform in one process, its data in one folder.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use bulrush_api::ApiArgs;
+use bulrush_service::{DataDir, Problems, Secret, Shutdown, args, telemetry};
+use clap::Args;
+
+use crate::platform::{Plan, Platform, settings};
+
+/// Arguments of `serve`.
+#[derive(Debug, Args)]
+pub struct ServeArguments {
+    /// Folder for the engine's store, the database, the files and the keys; made if it is not there
+    #[arg(long, env = "BULRUSH_DATA", value_name = "DIR", default_value = "data")]
+    data: PathBuf,
+    /// Use a local stand-in for the weather and holiday services
+    #[arg(long)]
+    sandbox: bool,
+    /// The engine on a Redis instead of in the data folder
+    #[arg(long, env = "REDIS_URL", hide_env_values = true, value_name = "URL")]
+    redis: Option<Secret>,
+    /// The database, if not in the data folder: sqlite:PATH
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    database: Option<Secret>,
+    #[command(flatten)]
+    api: ApiArgs,
+    #[command(flatten)]
+    tokens: args::TokenArgs,
+    #[command(flatten)]
+    seal: args::SealArgs,
+    #[command(flatten)]
+    telemetry: args::TelemetryArgs,
+}
+
+/// Serves until asked to stop.
+pub async fn run(arguments: ServeArguments) -> anyhow::Result<()> {
+    telemetry::init(&arguments.telemetry)?;
+    let data = DataDir::open(&arguments.data)?;
+    let mut problems = Problems::default();
+    let api = arguments.api.config(&mut problems);
+    let tokens = arguments.tokens.keys(Some(data.token_secret()?), &mut problems);
+    let sealing = arguments.seal.sealing(Some(data.seal_key()?), &mut problems);
+    let catalog = args::catalog(settings(arguments.sandbox), &mut problems);
+    problems.finish()?;
+    let tokens = tokens.context("no key for tokens")?;
+    let catalog = catalog.context("no catalogue")?;
+    let shutdown = Shutdown::on_signals().context("the signals that stop the program cannot be watched")?;
+    let folder = data.path().display().to_string();
+    let plan = Plan {
+        data,
+        engine: arguments.redis,
+        database: arguments.database,
+        api,
+        catalog,
+        tokens,
+        sealing,
+        sandbox: arguments.sandbox,
+    };
+    let platform = Platform::start(plan, shutdown.clone()).await?;
+    println!("bulrush serves {} with its data in {folder}", platform.base_url());
+    println!("a token to try it with: bulrush token new --data {folder} --role user --sub ada");
+    shutdown.begun().await;
+    platform.stop().await
+}
