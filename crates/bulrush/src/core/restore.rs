@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use super::Core;
 use super::add::OWNER_INDEX_MAX;
@@ -20,8 +20,10 @@ use crate::port::OutboxEntry;
 /// Collects facts until the queue can be built. A later fact about the same thing replaces an earlier one.
 #[derive(Debug, Default)]
 pub struct Restore {
-    /// By serial.
-    jobs: HashMap<u64, Draft>,
+    /// By serial: told mostly in that order, which a tree takes in faster than a table that grows by doubling.
+    jobs: BTreeMap<u64, Draft>,
+    /// Names of jobs, each kept once however many jobs bear it.
+    names: HashSet<Arc<str>>,
     keys: HashMap<Arc<str>, Held>,
     outbox: BTreeMap<u64, OutboxEntry>,
     members: BTreeMap<Option<Arc<str>>, (Millis, Option<u64>)>,
@@ -31,7 +33,7 @@ pub struct Restore {
     meta: Meta,
 }
 
-/// What is known of a job. Small, because a table of a million of them grows by doubling.
+/// What is known of a job.
 #[derive(Debug, Default)]
 struct Draft {
     record: Option<Box<Record>>,
@@ -63,9 +65,10 @@ impl Restore {
         order: i64,
         active: Option<(Token, Millis, Option<Millis>, bool)>,
         logs: u32,
-        spec: Spec,
+        mut spec: Spec,
         status: Status,
     ) {
+        spec.name = self.names.get_or_insert_with(&spec.name, Arc::clone).clone();
         let active = active.map(|(token, started, deadline, cancel)| Active {
             token,
             started,
@@ -143,7 +146,7 @@ impl Restore {
     /// Builds the queue, which notes its changes from then on. Drafts of which only parts were told (a payload without a record, say) were removed before their record
     /// was written, and are dropped.
     pub fn build(self, queue: QueueName, now: Millis) -> Core {
-        let Self { jobs, keys, outbox, members, rate, rollups, config, meta } = self;
+        let Self { jobs, names: _, keys, outbox, members, rate, rollups, config, meta } = self;
         let mut core = Core::new(queue, config, now.max(meta.now));
         core.paused = meta.paused;
         core.limited_until = meta.limited_until;
@@ -152,10 +155,8 @@ impl Restore {
         core.ready.next_ticket = meta.next_ticket;
         core.ready.turn.ticket = meta.turn.0;
         core.ready.turn.left = meta.turn.1;
-        let mut drafts: Vec<(u64, Draft)> =
-            jobs.into_iter().filter(|(_, draft)| draft.record.is_some()).collect();
-        drafts.sort_unstable_by_key(|(serial, _)| *serial);
-        for (serial, draft) in drafts {
+        core.jobs.reserve(jobs.len());
+        for (serial, draft) in jobs {
             let Some(record) = draft.record else { continue };
             let Record { mut spec, status, order, active, first_log } = *record;
             spec.data = draft.data;
@@ -163,7 +164,9 @@ impl Restore {
             let Attached { children, mut logs } = draft.attached.map_or_else(Attached::default, |it| *it);
             let family = (!children.is_empty()).then(|| {
                 let mut family = Family::default();
-                children.into_values().for_each(|kin| family.push(kin));
+                for kin in children.into_values() {
+                    family.push(kin);
+                }
                 Box::new(family)
             });
             core.jobs.insert(Slot {

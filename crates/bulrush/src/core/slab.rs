@@ -95,6 +95,15 @@ impl Jobs {
         self.cells[slot as usize].job.as_ref().map(|job| &job.spec.id)
     }
 
+    /// Makes room for so many more jobs.
+    pub fn reserve(&mut self, more: usize) {
+        self.cells.reserve(more);
+        let (cells, hasher) = (&self.cells, &self.hasher);
+        self.index.reserve(more, |slot| {
+            cells[*slot as usize].job.as_ref().map_or(0, |job| hasher.hash_one(&job.spec.id))
+        });
+    }
+
     /// Puts a job in; its id must not be there.
     pub fn insert(&mut self, job: Slot) -> u32 {
         let hash = self.hasher.hash_one(&job.spec.id);

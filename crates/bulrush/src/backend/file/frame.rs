@@ -44,9 +44,9 @@ pub(super) fn encode_changes(out: &mut Vec<u8>, core: &mut Core) -> bool {
     core.drain_changes(&mut encoder);
     let told = encoder.told;
     if told {
-        close_frame(out, start)
+        close_frame(out, start);
     } else {
-        out.truncate(start)
+        out.truncate(start);
     }
     told
 }

@@ -59,16 +59,13 @@ impl Store {
 
     /// What the committer's thread would do next. Says whether a block was made durable.
     fn commit(&mut self) -> bool {
-        match self.shared.next_task(false) {
-            Task::Write(mut batch) => {
-                self.log.commit(&mut batch.block).unwrap();
-                self.shared.publish(batch);
-                true
-            }
-            _ => {
-                self.log.seal().unwrap();
-                false
-            }
+        if let Task::Write(mut batch) = self.shared.next_task(false) {
+            self.log.commit(&mut batch.block).unwrap();
+            self.shared.publish(batch);
+            true
+        } else {
+            self.log.seal().unwrap();
+            false
         }
     }
 
@@ -242,6 +239,7 @@ fn a_store_lives_many_lives() {
     for seed in seeds(200..206) {
         let mut random = Random::new(seed);
         let mut workload = Workload::new(seed, 300);
+        workload.obliterates = false;
         let names = workload.queues.clone();
         let first = workload.now;
         let mut models: Vec<Core> =

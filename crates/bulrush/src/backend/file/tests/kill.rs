@@ -57,13 +57,22 @@ async fn child_that_works_until_it_is_killed() {
                 let done: Vec<String> = finished.iter().map(|it| it.id().to_string()).collect();
                 let step = Step { worker, call, finished: std::mem::take(&mut finished), want: 1 };
                 let reply = store.step(&mail(), step).await.unwrap();
-                done.iter().for_each(|id| said.push_str(&format!("done {id}\n")));
+                for id in &done {
+                    said += "done ";
+                    said += id;
+                    said += "\n";
+                }
                 let mut out = std::io::stdout().lock();
                 out.write_all(said.as_bytes()).unwrap();
                 out.flush().unwrap();
-                let outcome = |_| Outcome::Complete { result: Some("1".into()), follow_ups: Vec::new() };
-                finished =
-                    reply.taken.into_iter().map(|job| Finished { job, outcome: outcome(()) }).collect();
+                finished = reply
+                    .taken
+                    .into_iter()
+                    .map(|job| {
+                        let result = Some("1".into());
+                        Finished { job, outcome: Outcome::Complete { result, follow_ups: Vec::new() } }
+                    })
+                    .collect();
             }
         }));
     }

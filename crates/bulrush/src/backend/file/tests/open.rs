@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::observe::observe;
 use super::random::{Random, seeds};
 use super::sim::{SimDisk, Unsynced};
+use crate::backend::file::block::FileKind;
 use crate::backend::file::disk::{Disk, RealDisk};
 use crate::backend::file::journal::{Shared, Task};
 use crate::backend::file::{Options, directory, open, open_on};
@@ -250,7 +251,7 @@ async fn checkpoints_are_made_while_commands_go_on_and_lose_nothing() {
     store.close().await.unwrap();
     assert!(completed.len() > 500, "{}", completed.len());
     let names: Vec<String> = RealDisk::new(dir.path().to_owned()).list().unwrap();
-    assert!(names.iter().any(|name| name.starts_with("checkpoint-") && name.ends_with(".log")), "{names:?}");
+    assert!(names.iter().any(|name| FileKind::Checkpoint.number(name).is_some()), "{names:?}");
     assert!(!names.contains(&"segment-000000000001.log".to_owned()), "old segments are removed: {names:?}");
     let cells = store.queues_here();
     drop(store);

@@ -52,6 +52,9 @@ pub struct Workload {
     pub now: Millis,
     /// Longest payload, bytes.
     data_max: usize,
+    /// Whether all jobs of a queue may be removed at once. In which order that is done, and so what other queues are told first, is
+    /// nobody's promise, and differs after a restart.
+    pub obliterates: bool,
 }
 
 impl Workload {
@@ -69,6 +72,7 @@ impl Workload {
             next_id: 0,
             now: 1_700_000_000_000,
             data_max,
+            obliterates: true,
         }
     }
 
@@ -321,8 +325,10 @@ impl Workload {
                 AdminCommand::Clean { state, older_ms: self.random.below(5_000) as u64, limit }
             }
             13 => AdminCommand::Drain { delayed: self.random.chance(50), limit },
-            // All or nothing, for which jobs come first is nobody's promise.
-            _ => AdminCommand::Obliterate { force: self.random.chance(30), limit: 1_000 },
+            14 if self.obliterates => {
+                AdminCommand::Obliterate { force: self.random.chance(30), limit: 1_000 }
+            }
+            _ => AdminCommand::Pause,
         }
     }
 
