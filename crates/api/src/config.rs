@@ -1,0 +1,137 @@
+//! Where the API listens and what it lets pass.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use bulrush_catalog::parse_span_ms;
+use bulrush_service::Problems;
+use clap::{Args, ValueEnum};
+
+/// Settings of the API.
+#[derive(Debug, Clone)]
+pub struct ApiConfig {
+    /// Address to listen on.
+    pub host: IpAddr,
+    /// Port; 0 takes a free one.
+    pub port: u16,
+    /// Threads that answer; as many as the machine has processors where none is given.
+    pub workers: Option<usize>,
+    /// How long the head of a request may take.
+    pub header_timeout: Duration,
+    /// How long a body may take; an upload gets more as it brings more ([`upload_rate_min`](Self::upload_rate_min)).
+    pub body_timeout: Duration,
+    /// How long an idle connection is kept.
+    pub keep_alive: Duration,
+    /// Largest JSON body, bytes. A job's data may have 1 MiB; the rest is for its options.
+    pub json_max: usize,
+    /// Largest upload, bytes.
+    pub upload_max: u64,
+    /// Slowest upload, bytes/s: below it, a client holds a connection for nothing.
+    pub upload_rate_min: u64,
+    /// Longest `?wait=`.
+    pub wait_max: Duration,
+    /// How long requests may go on after the stop.
+    pub shutdown_timeout: Duration,
+    /// Who may read `/metrics`.
+    pub metrics: MetricsAccess,
+}
+
+/// Who may read `/metrics`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum MetricsAccess {
+    /// Anybody who reaches the port, as Prometheus usually does.
+    Open,
+    /// Administrators, with a token.
+    Admin,
+    /// Nobody: the route does not exist.
+    Closed,
+}
+
+impl Default for ApiConfig {
+    fn default() -> Self {
+        Self {
+            host: Ipv4Addr::LOCALHOST.into(),
+            port: 0,
+            workers: None,
+            header_timeout: Duration::from_secs(5),
+            body_timeout: Duration::from_secs(10),
+            keep_alive: Duration::from_secs(75),
+            json_max: (1 << 20) + (64 << 10),
+            upload_max: 100 << 20,
+            upload_rate_min: 1_024,
+            wait_max: Duration::from_secs(60),
+            shutdown_timeout: Duration::from_secs(30),
+            metrics: MetricsAccess::Open,
+        }
+    }
+}
+
+/// The settings for clap. Lengths of time are milliseconds, or have a unit (10s).
+#[derive(Debug, Clone, Args)]
+pub struct ApiArgs {
+    /// Address to listen on; 0.0.0.0 in a container.
+    #[arg(long, env = "BULRUSH_API_HOST", default_value = "127.0.0.1")]
+    pub host: IpAddr,
+    /// Port to listen on; 0 takes a free one.
+    #[arg(long, env = "BULRUSH_API_PORT", default_value_t = 3001)]
+    pub port: u16,
+    /// Threads that answer; as many as there are processors by default.
+    #[arg(long, env = "BULRUSH_API_WORKERS")]
+    pub api_workers: Option<usize>,
+    /// How long the head of a request may take.
+    #[arg(long, env = "BULRUSH_API_HEADER_TIMEOUT", default_value = "5s")]
+    pub header_timeout: String,
+    /// How long a body may take; uploads get more as they bring more.
+    #[arg(long, env = "BULRUSH_API_BODY_TIMEOUT", default_value = "10s")]
+    pub body_timeout: String,
+    /// Largest upload, bytes.
+    #[arg(long, env = "BULRUSH_API_UPLOAD_MAX", default_value_t = 100 << 20)]
+    pub upload_max: u64,
+    /// How long requests may go on after the stop.
+    #[arg(long, env = "BULRUSH_API_SHUTDOWN_TIMEOUT", default_value = "30s")]
+    pub shutdown_timeout: String,
+    /// Who may read /metrics.
+    #[arg(long, env = "BULRUSH_API_METRICS", value_enum, default_value_t = MetricsAccess::Open)]
+    pub metrics: MetricsAccess,
+}
+
+impl ApiArgs {
+    /// The settings; what is wrong is noted, with the default in its place.
+    pub fn config(&self, problems: &mut Problems) -> ApiConfig {
+        let defaults = ApiConfig::default();
+        let mut span = |name: &str, text: &str, default: Duration| match parse_span_ms(text) {
+            Ok(ms) if (1..=3_600_000).contains(&ms) => Duration::from_millis(ms),
+            Ok(ms) => {
+                problems.push(name, format!("is {ms} ms; 1 ms to 1 h are accepted"));
+                default
+            }
+            Err(error) => {
+                problems.push(name, error.to_string());
+                default
+            }
+        };
+        let header_timeout =
+            span("BULRUSH_API_HEADER_TIMEOUT", &self.header_timeout, defaults.header_timeout);
+        let body_timeout = span("BULRUSH_API_BODY_TIMEOUT", &self.body_timeout, defaults.body_timeout);
+        let shutdown_timeout =
+            span("BULRUSH_API_SHUTDOWN_TIMEOUT", &self.shutdown_timeout, defaults.shutdown_timeout);
+        if self.upload_max == 0 {
+            problems
+                .push("BULRUSH_API_UPLOAD_MAX", "is 0, so no file could be uploaded; give bytes (104857600)");
+        }
+        if self.api_workers.is_some_and(|workers| !(1..=1_024).contains(&workers)) {
+            problems.push("BULRUSH_API_WORKERS", "must be 1 to 1024; leave it out for one per processor");
+        }
+        ApiConfig {
+            host: self.host,
+            port: self.port,
+            workers: self.api_workers,
+            header_timeout,
+            body_timeout,
+            upload_max: self.upload_max,
+            shutdown_timeout,
+            metrics: self.metrics,
+            ..defaults
+        }
+    }
+}

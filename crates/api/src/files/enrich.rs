@@ -1,0 +1,99 @@
+//! POST `/files/{id}/enrich`: the property of an upload gets weather, holidays and calendar.
+
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse, web};
+use bulrush_catalog::jobs::enrich_property::NAME;
+use bulrush_catalog::{Caller, PayloadProblems};
+use bytes::Bytes;
+use serde_json::{Map, Value, json};
+
+use crate::files::{property, read};
+use crate::http::Flavor;
+use crate::http::auth::Principal;
+use crate::http::body::{is_empty, read_json};
+use crate::http::problem::Problem;
+use crate::jobs::enqueue::{Draft, Idempotency, enqueue, traceparent};
+use crate::jobs::lookup::find_queue;
+use crate::jobs::options::Options;
+use crate::state::State;
+
+/// What the body may say; the rest is known.
+const KNOWN: [&str; 4] = ["propertyId", "location", "countryCode", "calendarificApiKey"];
+
+pub async fn enrich(
+    principal: Principal,
+    request: HttpRequest,
+    path: web::Path<String>,
+    payload: web::Payload,
+    state: web::Data<State>,
+) -> Result<HttpResponse, Problem> {
+    let deps = state.deps()?;
+    principal.may_write()?;
+    let body =
+        if is_empty(&request) { Bytes::new() } else { read_json(&request, payload, &state.config).await? };
+    let asked: Map<String, Value> = if body.iter().all(u8::is_ascii_whitespace) {
+        Map::new()
+    } else {
+        serde_json::from_slice(&body).map_err(|error| {
+            Problem::bad_request(
+                "invalid_json",
+                format!("The body must be a JSON object or nothing: {error}."),
+            )
+        })?
+    };
+    let file = read::find(deps, &principal, &path).await?;
+    let idempotency = Idempotency::of(&request, &format!("enrich {}", file.id), &body)?;
+    let mut problems = PayloadProblems::default();
+    for name in asked.keys().filter(|name| !KNOWN.contains(&name.as_str())).take(10) {
+        problems.push(
+            name.chars().take(64).collect::<String>(),
+            format!("is not known; known are {}", KNOWN.join(", ")),
+        );
+    }
+    problems.into_result()?;
+    let named = asked.get("propertyId").filter(|value| !value.is_null());
+    let property = match (named, &file.entity) {
+        (Some(Value::String(name)), _) => property::find(deps, &principal, name).await?,
+        (Some(_), _) => None,
+        (None, Some(entity)) => property::find(deps, &principal, entity).await?,
+        (None, None) => None,
+    };
+    let Some(property) = property.map(|found| found.entity) else {
+        return Err(Problem::field("propertyId", "is not a property of yours"));
+    };
+    // What the body does not say, the property does.
+    let mut data = asked;
+    data.insert("propertyId".to_owned(), Value::from(property.id));
+    if let Some(place) = property.location {
+        let place = json!({"latitude": place.latitude, "longitude": place.longitude});
+        let location = data.entry("location").or_insert(Value::Null);
+        if location.is_null() {
+            *location = place;
+        }
+    }
+    if let Some(country) = property.country {
+        let code = data.entry("countryCode").or_insert(Value::Null);
+        if code.is_null() {
+            *code = Value::from(country);
+        }
+    }
+    let queue = find_queue(&state, "enrichment")?;
+    let (name, kind) = queue.job(Some(NAME), "enrichment").map_err(|error| Problem::internal(&error))?;
+    let caller = Caller { user: &principal.owner.user, may_name_others: principal.is_admin() };
+    let prepared = kind.check(&data, &caller, state.sealer())?;
+    let data = prepared.map_or_else(Map::new, |prepared| prepared.data);
+    let draft = Draft {
+        queue,
+        name,
+        data: Bytes::from(Value::Object(data).to_string()),
+        options: Options::default(),
+        idempotency,
+        traceparent: traceparent(&request),
+    };
+    let added = enqueue(deps, &principal, draft).await?;
+    let mut response = if added.is_new { HttpResponse::Accepted() } else { HttpResponse::Ok() };
+    let location = format!("{}/jobs/{}", Flavor::of(&request).prefix(), added.id);
+    Ok(response
+        .insert_header((header::LOCATION, location))
+        .json(json!({"success": true, "jobId": added.id, "status": "queued"})))
+}

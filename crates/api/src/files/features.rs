@@ -1,0 +1,115 @@
+//! GET `/properties/{id}/features`: what enrichment made of a property's days.
+
+use std::collections::BTreeMap;
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use bulrush_catalog::PayloadProblems;
+use bulrush_store::{DayFeatures, DayRange};
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan as _};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::files::property;
+use crate::http::auth::Principal;
+use crate::http::problem::Problem;
+use crate::http::query::Query;
+use crate::state::State;
+
+const LIMIT_DEFAULT: usize = 366;
+const LIMIT_MAX: usize = 1_000;
+
+/// A day with what was observed on it.
+#[derive(Serialize)]
+struct Day {
+    #[serde(flatten)]
+    features: DayFeatures,
+    /// By metric: price, occupancy, bookings.
+    observed: BTreeMap<String, f64>,
+}
+
+pub async fn get(
+    principal: Principal,
+    request: HttpRequest,
+    path: web::Path<String>,
+    state: web::Data<State>,
+) -> Result<HttpResponse, Problem> {
+    let deps = state.deps()?;
+    let query = Query::of(&request)?;
+    let mut problems = PayloadProblems::default();
+    let limit = query.number("limit", (1, LIMIT_MAX), LIMIT_DEFAULT, &mut problems);
+    let mut day = |name: &str| -> Option<Date> {
+        let text = query.one(name, &mut problems)?;
+        let parsed = (text.len() == 10).then(|| text.parse().ok()).flatten();
+        if parsed.is_none() {
+            problems.push(name, "must be a day, such as 2024-12-31");
+        }
+        parsed
+    };
+    let (from, to) = (day("from"), day("to"));
+    problems.into_result()?;
+    let entity = property::find_in_path(deps, &principal, &path).await?.entity;
+    let scope = principal.scope();
+    let extent = deps.store.features().extent(&scope, &entity.id).await?;
+    let Some((all, total)) = extent else {
+        return Ok(HttpResponse::Ok()
+            .json(json!({"success": true, "propertyId": entity.id, "name": entity.name, "total": 0, "features": []})));
+    };
+    let first = from.unwrap_or(all.first).max(all.first);
+    let last = to.unwrap_or(all.last).min(all.last);
+    // A day has one row, so a window of as many days has no more rows than that.
+    let window_end = first.checked_add((limit as i64 - 1).days()).unwrap_or(Date::MAX).min(last);
+    let range = DayRange::new(first, window_end);
+    let features = deps.store.features().range(&scope, &entity.id, range).await?;
+    let zone = entity.time_zone.as_deref().map_or(Ok(TimeZone::UTC), TimeZone::get);
+    let zone = zone.map_err(|error| Problem::internal(&error))?;
+    let mut observed = observed(&state, &principal, &entity.id, range, &zone).await?;
+    let days: Vec<Day> = features
+        .into_iter()
+        .map(|features| Day { observed: observed.remove(&features.day).unwrap_or_default(), features })
+        .collect();
+    let next = (window_end < last).then(|| window_end.tomorrow().ok()).flatten();
+    let mut body = json!({
+        "success": true,
+        "propertyId": entity.id,
+        "name": entity.name,
+        "total": total,
+        "firstDay": all.first,
+        "lastDay": all.last,
+        "features": days,
+    });
+    if let Some(next) = next {
+        body["next"] = json!(next);
+    }
+    Ok(HttpResponse::Ok().json(body))
+}
+
+/// What was observed on the days of `range`, by day and metric.
+async fn observed(
+    state: &State,
+    principal: &Principal,
+    entity: &str,
+    range: DayRange,
+    zone: &TimeZone,
+) -> Result<BTreeMap<Date, BTreeMap<String, f64>>, Problem> {
+    let store = &state.deps()?.store;
+    let scope = principal.scope();
+    let begin_ms = |day: Date| {
+        day.to_zoned(zone.clone())
+            .map(|at| at.timestamp().as_millisecond())
+            .map_err(|error| Problem::internal(&error))
+    };
+    let span = (begin_ms(range.first)?, begin_ms(range.last.tomorrow().unwrap_or(Date::MAX))?);
+    let mut days: BTreeMap<Date, BTreeMap<String, f64>> = BTreeMap::new();
+    for (metric, _) in store.observations().metrics(&scope, entity).await? {
+        // Histories have one value a day; of a finer series the last of each day is shown.
+        for point in store.observations().range(&scope, entity, &metric, span, 100_000).await? {
+            if let Ok(at) = Timestamp::from_millisecond(point.ts_ms) {
+                let day = zone.to_datetime(at).date();
+                days.entry(day).or_default().insert(metric.clone(), point.value);
+            }
+        }
+    }
+    Ok(days)
+}

@@ -1,0 +1,46 @@
+//! GET `/files/{id}`.
+
+use actix_web::{HttpResponse, web};
+use bulrush_store::FileRow;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::http::auth::Principal;
+use crate::http::problem::Problem;
+use crate::state::{Deps, State};
+
+pub async fn get(
+    principal: Principal,
+    path: web::Path<String>,
+    state: web::Data<State>,
+) -> Result<HttpResponse, Problem> {
+    let deps = state.deps()?;
+    let row = find(deps, &principal, &path).await?;
+    Ok(HttpResponse::Ok().json(json!({"success": true, "file": file_json(&row)})))
+}
+
+/// A file that the caller may see.
+pub async fn find(deps: &Deps, principal: &Principal, id: &str) -> Result<FileRow, Problem> {
+    let found = if id.len() > 64 { None } else { deps.store.files().get(&principal.scope(), id).await? };
+    found.ok_or_else(|| Problem::not_found("unknown_file", "There is no such file."))
+}
+
+/// A file as its owner sees it; where its bytes are is nobody's business.
+pub fn file_json(row: &FileRow) -> Value {
+    json!({
+        "id": row.id,
+        "name": row.display_name,
+        "size": row.size,
+        "sha256": row.sha256,
+        "contentType": row.content_type,
+        "status": row.state.as_str(),
+        "propertyId": row.entity,
+        "problem": row.problem,
+        "createdAt": moment(row.created_at_ms),
+        "updatedAt": moment(row.updated_at_ms),
+    })
+}
+
+fn moment(ms: i64) -> Option<String> {
+    Timestamp::from_millisecond(ms).ok().map(|at| at.to_string())
+}

@@ -1,0 +1,104 @@
+//! `bulrush-api`: the HTTP API by itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use bulrush::port::Backend;
+use bulrush_api::{ApiArgs, Deps, Server, Shared};
+use bulrush_service::args::{
+    EngineArgs, SealArgs, StoreArgs, TelemetryArgs, TokenArgs, catalog, environment,
+};
+use bulrush_service::{Drained, Health, Metrics, Problems, Secret, Shutdown, telemetry};
+use bulrush_store::{Objects, Store};
+use clap::Parser;
+
+/// The HTTP API: takes jobs and files in and tells how they are.
+#[derive(Debug, Parser)]
+#[command(name = "bulrush-api", version)]
+struct Arguments {
+    #[command(flatten)]
+    api: ApiArgs,
+    #[command(flatten)]
+    engine: EngineArgs,
+    #[command(flatten)]
+    store: StoreArgs,
+    #[command(flatten)]
+    tokens: TokenArgs,
+    #[command(flatten)]
+    seal: SealArgs,
+    #[command(flatten)]
+    telemetry: TelemetryArgs,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    telemetry::init(&arguments.telemetry)?;
+    let mut problems = Problems::default();
+    let config = arguments.api.config(&mut problems);
+    let tokens = arguments.tokens.keys(None, &mut problems);
+    let sealing = arguments.seal.sealing(None, &mut problems);
+    let catalog = catalog(environment(), &mut problems);
+    let mut needed = |name: &str, what: &str| problems.push(name, format!("is missing; give {what}"));
+    if arguments.engine.engine.is_none() {
+        needed("BULRUSH_ENGINE", "the engine's store, such as file:data/engine");
+    }
+    if arguments.store.database.is_none() {
+        needed("DATABASE_URL", "the database, such as sqlite:data/bulrush.db");
+    }
+    if arguments.store.files.is_none() {
+        needed("BULRUSH_FILES", "the folder of uploads, such as data/files");
+    }
+    problems.finish()?;
+    let (Some(tokens), Some(catalog), Some(engine), Some(database), Some(files)) =
+        (tokens, catalog, arguments.engine.engine, arguments.store.database, arguments.store.files)
+    else {
+        anyhow::bail!("the configuration is not whole");
+    };
+    let shutdown = Shutdown::on_signals().context("the signals that stop the program cannot be watched")?;
+    let shared = Shared {
+        catalog: Arc::new(catalog),
+        tokens: Arc::new(tokens),
+        sealing: sealing.map(Arc::new),
+        metrics: Arc::new(Metrics::new().context("the metrics cannot be set up")?),
+        health: Health::new(),
+        shutdown: shutdown.clone(),
+    };
+    let server = Server::bind(config, shared, Vec::new())?;
+    println!("{}", server.base_url());
+    let store = Store::open(database.expose()).await?;
+    store.migrate().await?;
+    let objects = Objects::open(files).await?;
+    let backend = tokio::select! {
+        backend = connect(&engine) => backend?,
+        () = shutdown.begun() => {
+            server.stop(&shutdown).await;
+            return Ok(());
+        }
+    };
+    server.serve(Deps::of(&backend, store.clone(), objects));
+    shutdown.begun().await;
+    let drained = server.stop(&shutdown).await;
+    if drained == Drained::Whole {
+        store.close().await;
+    }
+    backend.close().await?;
+    Ok(())
+}
+
+/// Connects to the engine's store, again and again while it is away: the API answers meanwhile that it is not ready.
+async fn connect(url: &Secret) -> bulrush::port::Result<Arc<dyn Backend>> {
+    loop {
+        match bulrush::backend::connect(url.expose()).await {
+            Err(error) if error.is_transient() => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the engine's store is away; trying again"
+                );
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            other => return other,
+        }
+    }
+}

@@ -1,0 +1,360 @@
+//! Uploads, enrichment and features over real HTTP.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use bulrush::model::QueueName;
+use bulrush_api::ApiConfig;
+use bulrush_catalog::Catalog;
+use bulrush_catalog::jobs::EnrichProperty;
+use bulrush_store::{DailyWeather, DayFeatures, Scope, Season, StoreError};
+use common::{Answer, Fixture, Who, enrichment, form, start, start_with};
+use jiff::civil::{Date, date};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+const PRICES: &[u8] =
+    b"date,price,occupancy,note\n2024-01-01,120.5,80,a\n2024-01-02,99,65,b\n2024-01-03,140,90,c\n";
+const SEATTLE: [(&str, &str); 5] = [
+    ("name", "Pike Street Inn"),
+    ("latitude", "47.61"),
+    ("longitude", "-122.34"),
+    ("countryCode", "us"),
+    ("timeZone", "America/Los_Angeles"),
+];
+
+async fn uploaded(api: &Fixture, who: Who) -> (String, String) {
+    let body = api.upload(who, &SEATTLE, "prices 2024.csv", PRICES).await.expect(201);
+    (body["fileId"].as_str().unwrap().to_owned(), body["propertyId"].as_str().unwrap().to_owned())
+}
+
+async fn payload_of(api: &Fixture, id: &str) -> String {
+    let queue = QueueName::new("enrichment").unwrap();
+    let job = api.backend.get(&queue, &[Fixture::job_id(id)]).await.unwrap().pop().flatten().unwrap();
+    String::from_utf8(job.spec.data.to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn a_price_history_becomes_a_property_with_prices_and_a_file() {
+    let api = start().await;
+    let answer = api.upload(Who::Ada, &SEATTLE, "../../prices 2024.csv", PRICES).await;
+    let body = answer.expect(201);
+    let (file, property) = (body["fileId"].as_str().unwrap(), body["propertyId"].as_str().unwrap());
+    assert_eq!(answer.header("location"), format!("/api/v1/files/{file}"));
+    assert_eq!(
+        body["priceHistory"],
+        json!({
+            "rows": 3, "firstDay": "2024-01-01", "lastDay": "2024-01-03", "metrics": ["price", "occupancy"],
+            "ignoredColumns": ["note"],
+        })
+    );
+    let read = api.get(Who::Ada, &format!("/api/files/{file}")).await.expect(200);
+    assert_eq!(
+        (&read["file"]["name"], &read["file"]["status"]),
+        (&json!("prices 2024.csv"), &json!("completed"))
+    );
+    assert_eq!(
+        (&read["file"]["size"], &read["file"]["propertyId"]),
+        (&json!(PRICES.len()), &json!(property))
+    );
+    assert!(read["file"].get("objectKey").is_none() && !read.to_string().contains("uploads/"));
+    let scope = Scope::owner("acme", "ada");
+    let entity = api.store.entities().get(&scope, property).await.unwrap().unwrap().entity;
+    assert_eq!((entity.name.as_str(), entity.country.as_deref()), ("Pike Street Inn", Some("US")));
+    let zone = jiff::tz::TimeZone::get("America/Los_Angeles").unwrap();
+    let days = api.store.observations().days(&scope, property, &zone).await.unwrap();
+    assert_eq!(days, [date(2024, 1, 1), date(2024, 1, 2), date(2024, 1, 3)], "each on its own day, there");
+    let occupancy =
+        api.store.observations().range(&scope, property, "occupancy", (0, i64::MAX), 10).await.unwrap();
+    assert!((occupancy[0].value - 0.8).abs() < 1e-9);
+}
+
+#[tokio::test]
+async fn a_malformed_csv_is_told_row_by_row_and_nothing_is_stored() {
+    let api = start().await;
+    let bad = b"date,price\n2024-01-01,120\n2024-01-02,a lot\n2024-13-01,3\n";
+    let answer = api.upload(Who::Ada, &[("propertyId", "mine")], "prices.csv", bad).await;
+    assert_eq!(answer.problem(422), "malformed_csv");
+    let body = answer.json();
+    assert!(
+        body["detail"].as_str().unwrap().contains("row 3")
+            && body["detail"].as_str().unwrap().contains("a lot"),
+        "{body}"
+    );
+    let rows: Vec<(u64, &str)> = body["errors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|error| (error["row"].as_u64().unwrap(), error["column"].as_str().unwrap()))
+        .collect();
+    assert_eq!(rows, [(3, "price"), (4, "date")]);
+    assert_eq!(api.stored_objects(), 0);
+    let owner = Scope::owner("acme", "ada");
+    assert!(api.store.files().list(&owner, None, 10).await.unwrap().is_empty());
+    assert_eq!(api.get(Who::Ada, "/api/v1/properties/mine/features").await.problem(404), "unknown_property");
+    for (content, status, code) in [
+        (&b""[..], 422, "malformed_csv"),
+        (b"a,b\n1,2\n", 422, "malformed_csv"),
+        (b"\x7fELF\x02\x01\x01\0", 415, "not_csv"),
+        (b"PK\x03\x04\x14\0", 415, "not_csv"),
+        (b"%PDF-1.7\n", 415, "not_csv"),
+        (b"\xff\xfed\0a\0t\0e\0", 422, "malformed_csv"),
+    ] {
+        assert_eq!(
+            api.upload(Who::Ada, &[], "prices.csv", content).await.problem(status),
+            code,
+            "{content:?}"
+        );
+    }
+    assert_eq!(api.stored_objects(), 0);
+}
+
+#[tokio::test]
+async fn a_form_that_is_not_the_form_is_refused() {
+    let api = start().await;
+    for (fields, field) in [
+        (&[("latitude", "91"), ("longitude", "0")][..], "latitude"),
+        (&[("latitude", "0x5A"), ("longitude", "0")], "latitude"),
+        (&[("latitude", "1")], "latitude"),
+        (&[("countryCode", "USA")], "countryCode"),
+        (&[("timeZone", "Mars/Base")], "timeZone"),
+        (&[("timeZone", "../../etc/passwd")], "timeZone"),
+        (&[("colour", "red")], "colour"),
+        (&[("name", "a"), ("name", "b")], "name"),
+    ] {
+        assert_eq!(api.upload(Who::Ada, fields, "p.csv", PRICES).await.fields(), [field], "{fields:?}");
+    }
+    let long = "x".repeat(2_000);
+    assert_eq!(api.upload(Who::Ada, &[("name", &long)], "p.csv", PRICES).await.fields(), ["name"]);
+    let send = async |content_type: &str, body: Vec<u8>| {
+        let request =
+            api.as_who(Who::Ada, Method::POST, "/api/v1/files").header("content-type", content_type);
+        Answer::of(request.body(body).send().await.unwrap()).await
+    };
+    assert_eq!(send("text/csv", PRICES.to_vec()).await.problem(415), "unsupported_media_type");
+    assert_eq!(send("multipart/form-data", PRICES.to_vec()).await.problem(400), "invalid_form");
+    let (content_type, body) = form(&[], "p.csv", PRICES);
+    assert_eq!(send(&content_type, body[..body.len() / 2].to_vec()).await.status, 400);
+    let empty = b"--bulrush-test-boundary--\r\n".to_vec();
+    assert_eq!(send(&content_type, empty).await.fields(), ["file"]);
+    assert_eq!(api.upload(Who::Viewer, &[], "p.csv", PRICES).await.problem(403), "forbidden");
+    assert_eq!(api.stored_objects(), 0);
+}
+
+#[tokio::test]
+async fn an_upload_beyond_the_bound_is_refused_by_length_and_by_count() {
+    let config = ApiConfig { upload_max: 10_000, ..ApiConfig::default() };
+    let api = start_with(config, Catalog::default()).await;
+    let big = vec![b'a'; 200_000];
+    let announced = api.upload(Who::Ada, &[], "p.csv", &big).await;
+    assert_eq!(announced.problem(413), "body_too_large");
+    let just_more = [PRICES, &vec![b'\n'; 10_000]].concat();
+    let counted = api.upload(Who::Ada, &[], "p.csv", &just_more).await;
+    assert_eq!(counted.problem(413), "file_too_large");
+    assert_eq!(api.stored_objects(), 0);
+    assert_eq!(api.upload(Who::Ada, &[], "p.csv", PRICES).await.status, 201);
+}
+
+#[tokio::test]
+async fn a_second_upload_of_a_property_adds_to_it_and_only_its_owner_can() {
+    let api = start().await;
+    let mine = [("propertyId", "hotel-1")];
+    let first = api.upload(Who::Ada, &mine, "a.csv", PRICES).await.expect(201);
+    let second = api
+        .upload(Who::Ada, &mine, "b.csv", b"date,price\n2024-01-03,150\n2024-01-04,10\n")
+        .await
+        .expect(201);
+    assert_eq!(first["propertyId"], second["propertyId"]);
+    let property = first["propertyId"].as_str().unwrap();
+    let scope = Scope::owner("acme", "ada");
+    let prices = api.store.observations().range(&scope, property, "price", (0, i64::MAX), 10).await.unwrap();
+    assert_eq!(prices.iter().map(|point| point.value).collect::<Vec<_>>(), [120.5, 99.0, 150.0, 10.0]);
+    // Somebody else's name for it, and even its id, is somebody else's property.
+    for name in ["hotel-1", property] {
+        let other = api.upload(Who::OtherAda, &[("propertyId", name)], "c.csv", PRICES).await.expect(201);
+        assert_ne!(other["propertyId"], property);
+    }
+    let prices = api.store.observations().range(&scope, property, "price", (0, i64::MAX), 10).await.unwrap();
+    assert_eq!(prices.len(), 4);
+    let moved = [("propertyId", "hotel-1"), ("timeZone", "Europe/Berlin")];
+    assert_eq!(api.upload(Who::Ada, &moved, "d.csv", PRICES).await.fields(), ["timeZone"]);
+}
+
+#[tokio::test]
+async fn an_upload_is_enriched_as_seed_003_asks_for_it() {
+    let api = start().await;
+    let (file, property) = uploaded(&api, Who::Ada).await;
+    let answer = Answer::of(
+        api.as_who(Who::Ada, Method::POST, &format!("/api/files/{file}/enrich")).send().await.unwrap(),
+    )
+    .await;
+    let body = answer.expect(202);
+    let id = body["jobId"].as_str().unwrap();
+    assert_eq!(body, json!({"success": true, "jobId": id, "status": "queued"}));
+    assert!(id.starts_with("enr-"));
+    assert_eq!(answer.header("location"), format!("/api/jobs/{id}"));
+    let payload: EnrichProperty = serde_json::from_str(&payload_of(&api, id).await).unwrap();
+    assert_eq!((payload.property_id.as_str(), payload.user_id.as_str()), (property.as_str(), "ada"));
+    assert_eq!(payload.country_code.as_deref(), Some("US"));
+    assert!((payload.location.latitude - 47.61).abs() < 1e-9);
+    let polled = api.get(Who::Ada, &format!("/api/jobs/{id}")).await.expect(200);
+    assert_eq!((&polled["job"]["status"], &polled["job"]["progress"]), (&json!("waiting"), &json!(0)));
+
+    let asked =
+        json!({"location": {"latitude": 1, "longitude": 2}, "countryCode": "de", "propertyId": property});
+    let body = api.post(Who::Ada, &format!("/api/v1/files/{file}/enrich"), &asked).await.expect(202);
+    let payload: EnrichProperty =
+        serde_json::from_str(&payload_of(&api, body["jobId"].as_str().unwrap()).await).unwrap();
+    assert_eq!((payload.location.longitude, payload.country_code.as_deref()), (2.0, Some("DE")));
+}
+
+#[tokio::test]
+async fn a_bad_wish_for_enrichment_is_told_and_a_foreign_one_is_unknown() {
+    let api = start().await;
+    let (file, property) = uploaded(&api, Who::Ada).await;
+    let path = format!("/api/v1/files/{file}/enrich");
+    for (body, field) in [
+        (json!({"location": {"latitude": 91, "longitude": 0}}), "data.location.latitude"),
+        (json!({"location": "Seattle"}), "data.location"),
+        (json!({"countryCode": "USA"}), "data.countryCode"),
+        (json!({"propertyId": "nobody's"}), "propertyId"),
+        (json!({"propertyId": 7}), "propertyId"),
+        (json!({"place": 1}), "place"),
+    ] {
+        assert_eq!(api.post(Who::Ada, &path, &body).await.fields(), [field], "{body}");
+    }
+    assert_eq!(api.post(Who::Ada, &path, &json!([1])).await.problem(400), "invalid_json");
+    let foreign = api.post(Who::Bob, &path, &json!({})).await;
+    let absent =
+        api.post(Who::Bob, "/api/v1/files/00000000-0000-0000-0000-000000000000/enrich", &json!({})).await;
+    assert_eq!((foreign.problem(404), &foreign.text), ("unknown_file".to_owned(), &absent.text));
+    let nowhere = api.upload(Who::Ada, &[], "p.csv", PRICES).await.expect(201);
+    let nowhere = format!("/api/v1/files/{}/enrich", nowhere["fileId"].as_str().unwrap());
+    assert_eq!(api.post(Who::Ada, &nowhere, &json!({})).await.fields(), ["data.location"]);
+    // Bob's own file, Ada's property.
+    let (bobs, _) = uploaded(&api, Who::Bob).await;
+    let stolen =
+        api.post(Who::Bob, &format!("/api/v1/files/{bobs}/enrich"), &json!({"propertyId": property})).await;
+    assert_eq!(stolen.fields(), ["propertyId"]);
+    assert_eq!(api.depth("enrichment").await, 0);
+}
+
+#[tokio::test]
+async fn an_enrichment_added_directly_is_about_a_property_of_the_caller() {
+    let api = start().await;
+    let (_, property) = uploaded(&api, Who::Ada).await;
+    api.add(Who::Ada, "enrichment", &enrichment(&property)).await;
+    let path = "/api/v1/queues/enrichment/jobs";
+    for who in [Who::Bob, Who::OtherAda] {
+        let foreign = api.post(who, path, &enrichment(&property)).await;
+        let unknown = api.post(who, path, &enrichment("no-such-property")).await;
+        assert_eq!((foreign.fields(), &foreign.text), (vec!["data.propertyId".to_owned()], &unknown.text));
+    }
+    let body = json!({"data": {"propertyId": "", "location": {"latitude": -91, "longitude": 181}, "countryCode": "🇺🇸"}});
+    let fields = api.post(Who::Ada, path, &body).await.fields();
+    assert_eq!(
+        fields,
+        ["data.propertyId", "data.location.latitude", "data.location.longitude", "data.countryCode"]
+    );
+    assert_eq!(api.depth("enrichment").await, 1);
+    // The client's own name for a property is as good as its id.
+    let named = api.upload(Who::Ada, &[("propertyId", "hotel-1")], "p.csv", PRICES).await.expect(201);
+    let id = api.add(Who::Ada, "enrichment", &enrichment("hotel-1")).await;
+    let payload: EnrichProperty = serde_json::from_str(&payload_of(&api, &id).await).unwrap();
+    assert_eq!(payload.property_id, named["propertyId"].as_str().unwrap());
+}
+
+#[tokio::test]
+async fn a_secret_in_a_payload_is_neither_stored_nor_shown() {
+    let api = start().await;
+    let (file, property) = uploaded(&api, Who::Ada).await;
+    let secret = "canary-d41d8cd98f00b204";
+    let mut body = enrichment(&property);
+    body["data"]["calendarificApiKey"] = json!(secret);
+    let direct = api.add(Who::Ada, "enrichment", &body).await;
+    let by_file = json!({"calendarificApiKey": secret});
+    let by_file = api.post(Who::Ada, &format!("/api/files/{file}/enrich"), &by_file).await.expect(202);
+    for id in [direct.as_str(), by_file["jobId"].as_str().unwrap()] {
+        let stored = payload_of(&api, id).await;
+        assert!(stored.contains("sealed:v1:") && !stored.contains(secret), "{stored}");
+        for who in [Who::Ada, Who::Viewer, Who::Admin] {
+            let shown = api.get(who, &format!("/api/v1/jobs/{id}")).await;
+            assert_eq!(shown.expect(200)["job"]["data"]["calendarificApiKey"], "***");
+            assert!(!shown.text.contains("sealed"));
+        }
+    }
+    let refused = json!({"data": {"calendarificApiKey": format!("{secret} \n")}});
+    let refused = api.post(Who::Ada, "/api/v1/queues/enrichment/jobs", &refused).await;
+    assert!(refused.status == 422 && !refused.text.contains(secret), "{}", refused.text);
+}
+
+fn features_of(day: Date) -> DayFeatures {
+    DayFeatures {
+        day,
+        weather: DailyWeather { temperature_max_c: Some(9.5), ..DailyWeather::default() },
+        public_holiday: (day.day() == 1).then(|| "New Year's Day".to_owned()),
+        school_holiday: None,
+        days_to_holiday: Some(0),
+        days_since_holiday: None,
+        long_weekend: false,
+        weekday: 1,
+        weekend: false,
+        month: 1,
+        season: Season::Winter,
+        iso_week: 1,
+    }
+}
+
+#[tokio::test]
+async fn what_enrichment_made_is_read_by_the_owner_with_what_was_observed() {
+    let api = start().await;
+    let (_, property) = uploaded(&api, Who::Ada).await;
+    let path = format!("/api/v1/properties/{property}/features");
+    let before = api.get(Who::Ada, &path).await.expect(200);
+    assert_eq!((&before["total"], &before["features"]), (&json!(0), &json!([])));
+    let days = [date(2024, 1, 1), date(2024, 1, 2), date(2024, 1, 3)].map(features_of);
+    let written: Result<(), StoreError> =
+        api.store.write(async |tx| api.store.features().upsert(tx, &property, &days).await).await;
+    written.unwrap();
+    let body = api.get(Who::Ada, &path).await.expect(200);
+    assert_eq!((&body["total"], body["features"].as_array().unwrap().len()), (&json!(3), 3));
+    let first = &body["features"][0];
+    assert_eq!((&first["day"], &first["publicHoliday"]), (&json!("2024-01-01"), &json!("New Year's Day")));
+    assert_eq!(first["weather"]["temperatureMaxC"], 9.5);
+    assert_eq!(first["observed"], json!({"price": 120.5, "occupancy": 0.8}));
+    let page = api.get(Who::Ada, &format!("{path}?limit=2")).await.expect(200);
+    assert_eq!((page["features"].as_array().unwrap().len(), &page["next"]), (2, &json!("2024-01-03")));
+    let rest = api.get(Who::Ada, &format!("{path}?from=2024-01-03&to=2030-01-01")).await.expect(200);
+    assert_eq!((rest["features"].as_array().unwrap().len(), &rest["next"]), (1, &Value::Null));
+    let none = api.get(Who::Ada, &format!("{path}?from=2025-01-01")).await.expect(200);
+    assert_eq!(none["features"], json!([]));
+    for (query, field) in
+        [("from=yesterday", "from"), ("to=2024-02-30", "to"), ("limit=0", "limit"), ("limit=1001", "limit")]
+    {
+        assert_eq!(api.get(Who::Ada, &format!("{path}?{query}")).await.fields(), [field]);
+    }
+    api.get(Who::Viewer, &path).await.expect(200);
+    for who in [Who::Bob, Who::OtherAda] {
+        let foreign = api.get(who, &path).await;
+        let absent = api.get(who, "/api/v1/properties/no-such-property/features").await;
+        assert_eq!((foreign.problem(404), &foreign.text), ("unknown_property".to_owned(), &absent.text));
+    }
+}
+
+#[tokio::test]
+async fn files_of_others_and_odd_ids_are_unknown() {
+    let api = start().await;
+    let (file, _) = uploaded(&api, Who::Ada).await;
+    let absent = api.get(Who::Bob, "/api/v1/files/00000000-0000-0000-0000-000000000000").await;
+    for (who, id) in [
+        (Who::Bob, file.as_str()),
+        (Who::OtherAda, &file),
+        (Who::Ada, "..%2f..%2fetc"),
+        (Who::Ada, &"x".repeat(500)),
+    ] {
+        let answer = api.get(who, &format!("/api/v1/files/{id}")).await;
+        assert_eq!((answer.problem(404), &answer.text), ("unknown_file".to_owned(), &absent.text));
+    }
+    api.get(Who::Viewer, &format!("/api/v1/files/{file}")).await.expect(200);
+}
