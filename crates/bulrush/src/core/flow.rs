@@ -139,7 +139,7 @@ impl Core {
         }
     }
 
-    fn start_parent(&mut self, slot: u32) {
+    pub(super) fn start_parent(&mut self, slot: u32) {
         self.leave(slot);
         let run_at = self.jobs.get(slot).status.run_at;
         self.enter_delayed(slot, run_at, Some(Cause::ChildrenSettled));

@@ -60,6 +60,12 @@ impl Family {
         self.children.push(kin);
     }
 
+    /// Counts the pending children anew.
+    pub fn recount(&mut self) {
+        let pending = self.children.iter().filter(|kin| kin.child.state == ChildState::Pending);
+        self.pending = pending.count() as u32;
+    }
+
     pub fn position(&self, child: &JobId) -> Option<usize> {
         self.index.get(child).copied()
     }

@@ -1,8 +1,10 @@
 //! The invariants, checked. Numbers are those of ARCHITECTURE.md.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::Core;
+use super::dedup::Held;
 use super::slab::Slot;
 use crate::model::{ChildState, JobState};
 use crate::port::{Finding, VerifyPage};
@@ -29,7 +31,7 @@ impl Core {
             self.verify_indexes(&mut page.findings);
         }
         if repair && !page.findings.is_empty() {
-            self.rebuild();
+            self.mend();
             let mut left = Vec::new();
             (0..self.jobs.slots()).filter_map(|slot| Some((slot, self.jobs.at(slot)?))).for_each(
                 |(slot, job)| {
@@ -43,6 +45,51 @@ impl Core {
             }
         }
         page
+    }
+
+    /// Puts right what the records tell: tokens of jobs that do not run, counts of children, every collection and index, jobs that
+    /// nobody would ever move on, keys that nobody would ever free.
+    fn mend(&mut self) {
+        let slots: Vec<u32> = self.jobs.iter().map(|(slot, _)| slot).collect();
+        for &slot in &slots {
+            let job = self.jobs.get_mut(slot);
+            if job.status.state != JobState::Active {
+                job.active = None;
+            }
+            if let Some(family) = &mut job.family {
+                family.recount();
+            }
+            self.note(slot);
+        }
+        self.rebuild();
+        for slot in slots {
+            let job = self.jobs.get(slot);
+            match job.status.state {
+                JobState::Active if job.active.is_none() => {
+                    self.leave(slot);
+                    self.ready.ended(&self.jobs.get(slot).spec.group.clone(), &self.config, self.now);
+                    self.give_back(slot);
+                }
+                JobState::WaitingChildren if job.family.as_ref().is_none_or(|family| family.pending == 0) => {
+                    self.start_parent(slot);
+                }
+                _ => {}
+            }
+        }
+        let orphans: Vec<Arc<str>> =
+            self.dedup.iter().filter(|(_, held)| !self.is_held(held)).map(|(key, _)| key.clone()).collect();
+        for key in orphans {
+            self.dedup.set(&key, None);
+            if self.changes.wanted {
+                self.changes.keys.push(key);
+            }
+        }
+    }
+
+    /// Whether a held key will be freed some day: at its time, or by its holder's end.
+    fn is_held(&self, held: &Held) -> bool {
+        let pending = |slot| !self.jobs.get(slot).status.state.is_terminal();
+        held.until.is_some() || self.find(&held.id).is_some_and(pending)
     }
 
     fn verify_job(&self, slot: u32, job: &Slot, findings: &mut Vec<Finding>) {
@@ -172,11 +219,12 @@ impl Core {
             });
         }
         for (key, held) in self.dedup.iter() {
-            let holder = self.find(&held.id).map(|slot| self.jobs.get(slot).status.state);
-            let held_by_live = holder.is_some_and(|state| !state.is_terminal());
-            expect(held.until.is_some() || held_by_live, 7, &|| {
+            expect(self.is_held(held), 7, &|| {
                 format!("key {key:?} has no time of its own and is held by {}, which is not pending", held.id)
             });
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
