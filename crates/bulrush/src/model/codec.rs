@@ -521,3 +521,6 @@ fn error_kind_code(kind: ErrorKind) -> u8 {
 fn error_kind(code: u8) -> Result<ErrorKind, DecodeError> {
     ERROR_KINDS.get(usize::from(code)).copied().ok_or(DecodeError::Invalid("error kind"))
 }
+
+#[cfg(test)]
+mod tests;
