@@ -3,17 +3,25 @@
 use std::sync::Arc;
 
 use actix_web::{HttpResponse, web};
+use bulrush_catalog::Catalog;
 use bulrush_service::{Check, Health, Phase, Report};
 use serde_json::{Value, json};
 
 use crate::state::{Deps, State};
 
 /// Adds the API's parts to what is told of the process.
-pub fn watch(health: &Health, deps: &Deps) {
-    let engine = deps.inspect.clone();
+pub fn watch(health: &Health, deps: &Deps, catalog: &Catalog) {
+    let (engine, queue) = (deps.inspect.clone(), catalog.queues().first().map(|queue| queue.name().clone()));
     let check: Check = Arc::new(move || {
-        let engine = engine.clone();
-        Box::pin(async move { engine.now().await.map(|_| ()).map_err(|error| error.to_string()) })
+        let (engine, queue) = (engine.clone(), queue.clone());
+        Box::pin(async move {
+            // A queue is read, as an engine that is closed or whose store is away may still tell the time.
+            let read = match &queue {
+                Some(queue) => engine.info(queue).await.map(|_| ()),
+                None => engine.now().await.map(|_| ()),
+            };
+            read.map_err(|error| error.to_string())
+        })
     });
     health.watch("engine", check);
     let store = deps.store.clone();

@@ -103,7 +103,7 @@ impl Server {
     /// Gives it what it needs; from now on it is ready. A second time changes nothing.
     pub fn serve(&self, deps: Deps) {
         let health = &self.state.shared.health;
-        health::watch(health, &deps);
+        health::watch(health, &deps, &self.state.shared.catalog);
         if self.state.supply(deps) {
             health.set_phase(Phase::Ready);
             tracing::info!(address = %self.address, "API ready");

@@ -187,8 +187,10 @@ async fn talk(api: &Fixture, bytes: Vec<u8>, done: bool) -> String {
             stream.shutdown(std::net::Shutdown::Write).unwrap();
         }
         let mut answer = Vec::new();
-        // A reset after the answer is as good as a close.
-        let _ = stream.read_to_end(&mut answer);
+        // A reset after the answer is as good as a close; a connection that is held open is neither.
+        if let Err(error) = stream.read_to_end(&mut answer) {
+            assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "the connection was held open");
+        }
         String::from_utf8_lossy(&answer).into_owned()
     })
     .await
@@ -208,6 +210,10 @@ async fn a_slow_body_is_cut_off_and_nothing_is_added() {
         let answer = talk(&api, format!("{head}{rest}").into_bytes(), false).await;
         assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("body_too_slow"), "{answer}");
     }
+    // A body that is refused unread holds the connection no longer than one that is read.
+    let no_token = "POST /api/v1/queues/forecast/jobs HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n";
+    let answer = talk(&api, no_token.as_bytes().to_vec(), false).await;
+    assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
     assert_eq!(api.depth("forecast").await, 0);
     let huge = talk(&api, format!("{head}Content-Length: 10000000000\r\n\r\n{{").into_bytes(), false).await;
     assert!(huge.starts_with("HTTP/1.1 413"), "{huge}");

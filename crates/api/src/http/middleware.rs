@@ -10,6 +10,7 @@ use bulrush_service::HttpObservation;
 use tokio::time::Instant;
 
 use crate::http::problem::{Problem, RefusalCode};
+use crate::http::unread::Unread;
 use crate::state::State;
 
 /// Name of the header that carries the request's id.
@@ -46,7 +47,7 @@ impl Drop for InFlight {
 }
 
 pub async fn around(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let Some(state) = request.app_data::<web::Data<State>>().cloned() else {
@@ -55,6 +56,7 @@ pub async fn around(
     let _in_flight = InFlight::enter(state.clone());
     let started = Instant::now();
     let id = request_id(&request);
+    let unread = Unread::watch(&mut request);
     let mut response = match check_head(&request) {
         Ok(()) => next.call(request).await?.map_into_boxed_body(),
         Err(problem) => request.into_response(problem.error_response()),
@@ -69,7 +71,10 @@ pub async fn around(
         headers.insert(REQUEST_ID, value);
     }
     record(&state, &response, &id, started);
-    Ok(response)
+    Ok(match unread {
+        Some(unread) => unread.keep(response),
+        None => response,
+    })
 }
 
 /// The client's own id of the request if it is plain, else a new one.

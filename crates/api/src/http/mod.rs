@@ -5,6 +5,7 @@ pub mod body;
 pub mod middleware;
 pub mod problem;
 pub mod query;
+pub mod unread;
 
 use actix_web::HttpRequest;
 
