@@ -307,6 +307,8 @@ impl Work for Embedded {
             let cell = self.cell(queue);
             let idle = Idle::enter(&cell);
             tokio::select! {
+                // In a fixed order, so that a simulation can be played again.
+                biased;
                 () = cell.work.notified() => {}
                 () = self.clock.sleep_until(until) => {}
             }

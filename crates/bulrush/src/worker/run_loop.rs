@@ -93,6 +93,8 @@ pub(super) struct RunLoop {
     /// The backend may have something to take.
     look: bool,
     greeted: bool,
+    /// The lease was lost while a call was under way: what it took may have been given to others meanwhile.
+    doubted: bool,
     pause: Duration,
 
     /// By the order in which they were filled, so that a simulation can be played again.
@@ -143,6 +145,7 @@ impl RunLoop {
             waiting: None,
             look: true,
             greeted: false,
+            doubted: false,
             pause: PAUSE_FIRST,
             slots: BTreeMap::new(),
             next_slot: 0,
@@ -216,11 +219,16 @@ impl RunLoop {
     }
 
     fn is_done(&self) -> bool {
+        let Some(until) = self.tell_until() else { return self.closed };
         let calling = self.under_way.as_ref().is_some_and(|call| !matches!(call, Call::Pause(_)));
-        let Some(until) = self.drain_until else { return self.closed };
         // What a store that is away cannot be told is rescued when the lease has run out.
-        let told = self.finished.is_empty() || (!self.greeted && Instant::now() >= until);
-        self.closed || (self.slots.is_empty() && !calling && told)
+        let in_vain = !self.greeted && Instant::now() >= until;
+        self.closed || (self.slots.is_empty() && (in_vain || (!calling && self.finished.is_empty())))
+    }
+
+    /// Until when a worker that stops tries to tell a store that does not answer how its jobs have ended.
+    fn tell_until(&self) -> Option<Instant> {
+        self.drain_until.map(|until| until + self.options.stop_grace)
     }
 
     fn want(&self) -> usize {
@@ -327,7 +335,9 @@ impl RunLoop {
         }
         self.deliver(reply.outbox);
         let taken = reply.taken.len();
-        for job in reply.taken {
+        // What is not started is not named in the hello that follows, and goes back to the head if it is still ours.
+        let jobs = if std::mem::take(&mut self.doubted) { Vec::new() } else { reply.taken };
+        for job in jobs {
             self.start_job(job);
         }
         // A full hand may mean that there is more; otherwise wait for what the backend said comes next.
@@ -464,6 +474,7 @@ impl RunLoop {
             tracing::warn!(queue = %self.queue.name(), worker = %self.info.id, "the lease was lost; what runs is stopped");
             self.stop_where(Stop::Lost, |_| true);
             self.greeted = false;
+            self.doubted = matches!(self.under_way, Some(Call::Step(_)));
         }
         for (_, token) in &news.cancel {
             self.stop_where(Stop::Cancelled, |run| run.job.token == *token);
@@ -476,10 +487,10 @@ impl RunLoop {
     fn next_moment(&self) -> Option<Instant> {
         let job = self.moments.first().map(|(at, _)| *at);
         let to_stop = || self.slots.values().any(|slot| slot.stage == Stage::Timeout);
+        let drain = self.drain_until.filter(|_| to_stop());
         // What still runs ends by moments of its own.
-        let to_tell = self.slots.is_empty() && !self.greeted && !self.finished.is_empty();
-        let drain = self.drain_until.filter(|_| to_tell || to_stop());
-        job.into_iter().chain(drain).min()
+        let give_up = self.tell_until().filter(|_| self.slots.is_empty() && !self.greeted);
+        job.into_iter().chain(drain).chain(give_up).min()
     }
 
     fn on_moment(&mut self) {

@@ -35,41 +35,33 @@ pub(super) enum How {
 
 /// Runs a handler and tells how it ended, also when the task is aborted at an await.
 pub(super) async fn run(handler: Handler, context: Context, tell: mpsc::UnboundedSender<Ended>) {
-    let word = Word { run: Some(context.run.clone()), tell, started: Instant::now() };
+    let mut word = Word { run: Some(context.run.clone()), how: How::Dropped, tell, started: Instant::now() };
     let updates = context.updates.clone();
     let call = AssertUnwindSafe(async move { handler(context).await });
-    let how = match call.catch_unwind().await {
+    // From here on the end is known, and nothing that happens to this task can change it.
+    word.how = match call.catch_unwind().await {
         Ok(result) => How::Returned(result),
         Err(panic) => How::Panicked(panic_text(&*panic)),
     };
     // What the handler reported must not arrive after its end.
     updates.flush().await;
-    word.give(how);
 }
 
-/// Tells the loop exactly once how the run ended.
+/// Tells the loop exactly once how the run ended, when it is dropped.
 struct Word {
     run: Option<Arc<Run>>,
+    how: How,
     tell: mpsc::UnboundedSender<Ended>,
     started: Instant,
 }
 
-impl Word {
-    fn give(mut self, how: How) {
-        self.send(how);
-    }
-
-    fn send(&mut self, how: How) {
+impl Drop for Word {
+    fn drop(&mut self) {
         if let Some(run) = self.run.take() {
+            let how = std::mem::replace(&mut self.how, How::Dropped);
             // The loop outlives its tasks unless the whole runtime is going down.
             let _ = self.tell.send(Ended { run, how, took: self.started.elapsed() });
         }
-    }
-}
-
-impl Drop for Word {
-    fn drop(&mut self) {
-        self.send(How::Dropped);
     }
 }
 

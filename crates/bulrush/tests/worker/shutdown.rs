@@ -138,6 +138,30 @@ async fn a_worker_that_cannot_reach_its_store_any_more_ends_all_the_same() {
     soon("the end", worker.stop()).await;
 }
 
+/// As above, with a store that swallows calls instead of refusing them.
+#[tokio::test(start_paused = true)]
+async fn a_worker_whose_store_has_fallen_silent_ends_all_the_same() {
+    let rig = Rig::in_memory().await;
+    let queue = rig.queue("slow");
+    let go = Arc::new(Notify::new());
+    let wait = go.clone();
+    let handlers = Handlers::new().otherwise_raw(move |_| {
+        let wait = wait.clone();
+        async move {
+            wait.notified().await;
+            Ok(None)
+        }
+    });
+    let worker = Worker::start(&queue, handlers, quick(4));
+    let job = queue.add(queue.job("x", "1")).await.expect("it can be added").id;
+    until(&queue, &job, JobState::Active).await;
+    rig.probe.hold("resume");
+    rig.probe.fail("step", unreachable());
+    go.notify_one();
+    holds("the silent call", || rig.probe.calls("resume") == 2).await;
+    soon("the end", worker.stop()).await;
+}
+
 #[tokio::test]
 async fn a_backend_that_is_closed_ends_the_worker_and_its_handlers() {
     let rig = Rig::new().await;

@@ -162,3 +162,19 @@ async fn log_lines_that_cannot_be_written_do_not_hold_up_a_job() {
     worker.shutdown().await;
     assert_sound(&queue).await;
 }
+
+/// The reports of a job are still on their way when its time is up: the handler has returned, and that counts.
+#[tokio::test]
+async fn a_result_is_not_thrown_away_because_reports_are_slow() {
+    let rig = Rig::new().await;
+    let queue = rig.queue("tell");
+    let handlers = Handlers::new().otherwise_raw(|ctx| async move {
+        ctx.log("slow to arrive");
+        Ok(Some("1".into()))
+    });
+    rig.probe.hold("update");
+    let worker = Worker::start(&queue, handlers, quick(1));
+    let job = queue.add(queue.job("x", "1").timeout_ms(10).attempts(1)).await.expect("it can be added").id;
+    assert_eq!(until(&queue, &job, JobState::Completed).await.status.result.as_deref(), Some(&b"1"[..]));
+    soon("the end", worker.shutdown()).await;
+}
