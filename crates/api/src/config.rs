@@ -59,7 +59,7 @@ impl Default for ApiConfig {
             json_max: (1 << 20) + (64 << 10),
             upload_max: 100 << 20,
             upload_rate_min: 1_024,
-            wait_max: Duration::from_secs(60),
+            wait_max: Duration::from_mins(1),
             shutdown_timeout: Duration::from_secs(30),
             metrics: MetricsAccess::Open,
         }

@@ -65,15 +65,15 @@ fn open(config: &mut ServiceConfig) {
 
 /// A resource that is read; any other method is told so.
 fn get(path: &str) -> Resource {
-    web::resource(path).default_service(web::to(|| not_allowed("GET")))
+    web::resource(path).default_service(web::to(async || not_allowed("GET")))
 }
 
 /// A resource that is posted to.
 fn post(path: &str) -> Resource {
-    web::resource(path).default_service(web::to(|| not_allowed("POST")))
+    web::resource(path).default_service(web::to(async || not_allowed("POST")))
 }
 
-async fn not_allowed(methods: &'static str) -> HttpResponse {
+fn not_allowed(methods: &'static str) -> HttpResponse {
     Problem::new(
         StatusCode::METHOD_NOT_ALLOWED,
         "method_not_allowed",

@@ -62,7 +62,8 @@ impl Server {
     pub fn bind(config: ApiConfig, shared: Shared, extras: Vec<Extra>) -> Result<Self, StartError> {
         let address = SocketAddr::new(config.host, config.port);
         let bind_error = |source| StartError::Bind { address, source };
-        let state = web::Data::new(State::new(config.clone(), shared));
+        let state = web::Data::new(State::new(config, shared));
+        let config = &state.config;
         let for_app = state.clone();
         let mut server = HttpServer::new(move || {
             let mut app = App::new().app_data(for_app.clone()).wrap(from_fn(middleware::around));

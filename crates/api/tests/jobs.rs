@@ -26,7 +26,7 @@ async fn a_job_is_added_and_read_in_the_shapes_of_the_seeds() {
     let api = start().await;
     let body = json!({
         "jobName": "custom-aggregation",
-        "data": {"publisherId": "pub-123", "granularity": "day", "exact": 12345678901234567890_u64},
+        "data": {"publisherId": "pub-123", "granularity": "day", "exact": 12_345_678_901_234_567_890_u64},
         "options": {"priority": 10, "delay": 5000, "attempts": 2, "tags": ["x"]},
     });
     let answer = api.post(Who::Ada, "/api/v1/queues/analytics:aggregation/jobs", &body).await;

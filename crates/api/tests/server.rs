@@ -168,7 +168,7 @@ async fn heads_beyond_their_bounds_are_refused() {
     let raw = async |head: String| talk(&api, head.into_bytes(), true).await;
     let two = raw("GET /health HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n".into()).await;
     assert!(two.starts_with("HTTP/1.1 400"), "{two}");
-    let many: String = (0..500).map(|n| format!("X-{n}: 1\r\n")).collect();
+    let many = "X-Many: 1\r\n".repeat(500);
     let many = raw(format!("GET /health HTTP/1.1\r\nHost: a\r\n{many}\r\n")).await;
     assert!(many.starts_with("HTTP/1.1 4") || many.is_empty(), "{many}");
     let broken = raw("GET /api/v1/jobs/%zz%ff HTTP/1.1\r\nHost: a\r\n\r\n".into()).await;

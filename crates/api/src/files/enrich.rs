@@ -54,9 +54,8 @@ pub async fn enrich(
     let named = asked.get("propertyId").filter(|value| !value.is_null());
     let property = match (named, &file.entity) {
         (Some(Value::String(name)), _) => property::find(deps, &principal, name).await?,
-        (Some(_), _) => None,
         (None, Some(entity)) => property::find(deps, &principal, entity).await?,
-        (None, None) => None,
+        _ => None,
     };
     let Some(property) = property.map(|found| found.entity) else {
         return Err(Problem::field("propertyId", "is not a property of yours"));

@@ -198,7 +198,7 @@ pub fn parse(mut source: impl Read) -> Result<PriceHistory, NotAPriceHistory> {
     if days.is_empty() {
         return Err(whole(None, "the file has a header and no rows"));
     }
-    layout.finish(days)
+    Ok(layout.finish(days))
 }
 
 fn whole(row: Option<u64>, reason: impl Into<String>) -> NotAPriceHistory {
@@ -252,7 +252,7 @@ fn check_content(mut head: Vec<u8>) -> Result<Vec<u8>, NotAPriceHistory> {
 /// The delimiter that the first line has most of.
 fn delimiter_of(head: &[u8]) -> u8 {
     let line = head.split(|b| matches!(b, b'\n' | b'\r')).find(|line| !line.is_empty()).unwrap_or_default();
-    let count = |delimiter: u8| line.iter().filter(|b| **b == delimiter).count();
+    let count = |delimiter: u8| line.split(|b| *b == delimiter).count();
     // Of equals the last one counts, so the comma stands last.
     [b'\t', b';', b','].into_iter().max_by_key(|delimiter| count(*delimiter)).unwrap_or(b',')
 }
@@ -324,13 +324,11 @@ impl Layout {
         }
         let mut cell = |column: Column| -> Option<&str> {
             let field = record.get(*self.places.get(&column)?)?;
-            match std::str::from_utf8(field) {
-                Ok(text) => Some(text),
-                Err(_) => {
-                    problems.add(row, &self.header(column), "is not UTF-8 text; save the file as UTF-8");
-                    None
-                }
+            let text = std::str::from_utf8(field).ok();
+            if text.is_none() {
+                problems.add(row, &self.header(column), "is not UTF-8 text; save the file as UTF-8");
             }
+            text
         };
         let (date, price) = (cell(Column::Date), cell(Column::Price));
         let (occupancy, bookings) = (cell(Column::Occupancy), cell(Column::Bookings));
@@ -367,7 +365,7 @@ impl Layout {
         Some(PricedDay { day: day?, price: priced?, occupancy, bookings })
     }
 
-    fn finish(&self, mut days: Vec<PricedDay>) -> Result<PriceHistory, NotAPriceHistory> {
+    fn finish(&self, mut days: Vec<PricedDay>) -> PriceHistory {
         days.sort_by_key(|day| day.day);
         // Occupancy comes as a fraction or in percent; one value above 1 tells which for the whole column.
         if days.iter().filter_map(|day| day.occupancy).any(|occupancy| occupancy > 1.0) {
@@ -377,7 +375,7 @@ impl Layout {
         }
         let used: Vec<usize> = self.places.values().copied().collect();
         let ignored = self.headers.iter().enumerate().filter(|(place, _)| !used.contains(place));
-        Ok(PriceHistory {
+        PriceHistory {
             days,
             metrics: Column::ALL
                 .into_iter()
@@ -385,7 +383,7 @@ impl Layout {
                 .filter_map(Column::metric)
                 .collect(),
             ignored: ignored.map(|(_, header)| header.clone()).collect(),
-        })
+        }
     }
 }
 
@@ -413,10 +411,9 @@ fn parse_day(text: &str) -> Option<Date> {
     }
     let parts =
         |separator: char| -> Option<[&str; 3]> { text.split(separator).collect::<Vec<_>>().try_into().ok() };
-    let ([year, month, day], _) = parts('-')
-        .map(|parts| (parts, ()))
-        .or_else(|| parts('/').map(|parts| (parts, ())))
-        .or_else(|| parts('.').map(|[day, month, year]| ([year, month, day], ())))?;
+    let [year, month, day] = parts('-')
+        .or_else(|| parts('/'))
+        .or_else(|| parts('.').map(|[day, month, year]| [year, month, day]))?;
     let digits = |text: &str, lengths: std::ops::RangeInclusive<usize>| {
         lengths.contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit())
     };

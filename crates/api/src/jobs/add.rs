@@ -195,7 +195,7 @@ async fn check_data(
                 prepared.data.insert(entity.field.to_owned(), Value::from(found.entity.id));
             }
             _ => {
-                problems.push(format!("data.{}", entity.field), format!("is not a {} of yours", entity.kind))
+                problems.push(format!("data.{}", entity.field), format!("is not a {} of yours", entity.kind));
             }
         }
     }

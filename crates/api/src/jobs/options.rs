@@ -70,7 +70,7 @@ impl Options {
                 read.problem("runAt", "cannot be given together with a delay; keep one of them");
                 When::Now
             }
-            (Some(0), None) | (None, None) => When::Now,
+            (Some(0) | None, None) => When::Now,
             (Some(ms), None) => When::After(ms),
             (None, Some(at)) => When::At(at),
         };

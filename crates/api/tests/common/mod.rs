@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part of this")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Once};
 use std::time::Duration;
 
@@ -197,15 +198,15 @@ impl Fixture {
         let queue = QueueName::new(queue).unwrap();
         let worker = WorkerId(7);
         let info = WorkerInfo { id: worker, name: "test".into(), slots: 1, version: "0".into(), started: 0 };
-        let hello = Resume { info, call: self.next_call(), running: Vec::new() };
+        let hello = Resume { info, call: next_call(), running: Vec::new() };
         self.backend.resume(&queue, hello).await.unwrap();
-        let reply = self.backend.step(&queue, Step::take(worker, self.next_call(), 1)).await.unwrap();
+        let reply = self.backend.step(&queue, Step::take(worker, next_call(), 1)).await.unwrap();
         (worker, reply.taken.into_iter().next().expect("a job to take"))
     }
 
     /// Settles a taken job.
     pub async fn settle(&self, queue: &str, worker: WorkerId, job: Arc<Taken>, outcome: Outcome) {
-        let step = Step::settle(worker, self.next_call(), vec![Finished { job, outcome }]);
+        let step = Step::settle(worker, next_call(), vec![Finished { job, outcome }]);
         self.backend.step(&QueueName::new(queue).unwrap(), step).await.unwrap();
     }
 
@@ -214,12 +215,6 @@ impl Fixture {
         let (worker, job) = self.take(queue).await;
         let outcome = Outcome::Complete { result: Some(result.to_string().into()), follow_ups: Vec::new() };
         self.settle(queue, worker, job, outcome).await;
-    }
-
-    fn next_call(&self) -> u64 {
-        use std::sync::atomic::{AtomicU64, Ordering};
-        static CALLS: AtomicU64 = AtomicU64::new(1);
-        CALLS.fetch_add(1, Ordering::Relaxed)
     }
 
     /// How many jobs a queue holds.
@@ -275,4 +270,10 @@ pub fn status(code: u16) -> StatusCode {
 /// An enrichment of a property.
 pub fn enrichment(property: &str) -> Value {
     json!({"data": {"propertyId": property, "location": {"latitude": 47.6, "longitude": -122.3}}})
+}
+
+/// A number for a worker's call, growing.
+fn next_call() -> u64 {
+    static CALLS: AtomicU64 = AtomicU64::new(1);
+    CALLS.fetch_add(1, Ordering::Relaxed)
 }
