@@ -6,16 +6,31 @@ use anyhow::{Context, bail};
 use bulrush::port::Error;
 use bulrush::{Client, Queue};
 use bulrush_catalog::Catalog;
-use bulrush_service::{DataDir, Problems, args};
+use bulrush_service::{DataDir, Problems, Secret, args};
 use clap::Args;
 
 /// Which engine.
 #[derive(Debug, Clone, Args)]
 pub struct EngineArguments {
-    #[command(flatten)]
-    engine: args::EngineArgs,
+    /// The engine's store: file:PATH. It may hold a password and is never printed
+    #[arg(
+        long = "engine",
+        id = "engine-url",
+        env = "BULRUSH_ENGINE",
+        hide_env_values = true,
+        value_name = "URL",
+        global = true
+    )]
+    engine: Option<Secret>,
     /// The data folder of a server; its engine's store is in it. The server must not be running: one process at a time
-    #[arg(long, value_name = "DIR", global = true, conflicts_with = "engine")]
+    // An id of its own: a job's data has the name, too.
+    #[arg(
+        long = "data",
+        id = "data-folder",
+        value_name = "DIR",
+        global = true,
+        conflicts_with = "engine-url"
+    )]
     data: Option<PathBuf>,
     /// One JSON object a line instead of a table
     #[arg(long, global = true)]
@@ -31,7 +46,7 @@ pub struct Engine {
 impl Engine {
     /// Opens the engine that the arguments name.
     pub async fn open(arguments: &EngineArguments) -> anyhow::Result<Self> {
-        let url = match (&arguments.engine.engine, &arguments.data) {
+        let url = match (&arguments.engine, &arguments.data) {
             (Some(url), _) => url.expose().to_owned(),
             (None, Some(data)) => {
                 // A look must not make a store where there is none.

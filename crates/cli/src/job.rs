@@ -81,9 +81,9 @@ enum JobCommand {
         queue: String,
         /// The job's id
         id: JobId,
-        /// With other data, JSON
-        #[arg(long)]
-        data: Option<String>,
+        /// Data to run it with instead of its own, JSON
+        #[arg(long = "with", value_name = "DATA")]
+        with: Option<String>,
     },
     /// Stop a job
     Cancel {
@@ -191,8 +191,8 @@ async fn carry_out(engine: &Engine, arguments: &JobArguments) -> anyhow::Result<
             }
             Ok(())
         }
-        JobCommand::Retry { queue, id, data } => {
-            let data = data.as_deref().map(json_text).transpose()?.map(|text| text.to_owned().into());
+        JobCommand::Retry { queue, id, with } => {
+            let data = with.as_deref().map(json_text).transpose()?.map(|text| text.to_owned().into());
             let command = AdminCommand::Retry { ids: vec![id.clone()], data };
             one(engine, queue, id, command, "will run again", as_json).await
         }

@@ -7,6 +7,7 @@ mod job;
 mod platform;
 mod queue;
 mod serve;
+mod table;
 mod time;
 mod token;
 

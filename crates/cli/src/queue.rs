@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use crate::engine::{Engine, EngineArguments};
+use crate::table::table;
 use crate::time::moment;
 
 /// Jobs handled by one call of a long command.
@@ -130,19 +131,9 @@ async fn carry_out(engine: &Engine, arguments: &QueueArguments) -> anyhow::Resul
 }
 
 async fn list(engine: &Engine, as_json: bool) -> anyhow::Result<()> {
-    let mut table = comfy_table::Table::new();
-    table.load_style(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
-    table.set_header([
-        "queue",
-        "waiting",
-        "active",
-        "delayed",
-        "completed",
-        "failed",
-        "cancelled",
-        "oldest waiting",
-        "",
-    ]);
+    let header =
+        ["queue", "waiting", "active", "delayed", "completed", "failed", "cancelled", "oldest waiting", ""];
+    let mut table = table(header, 1..7);
     for name in engine.client.backend().queues().await? {
         let info = engine.client.backend().info(&name).await?;
         if as_json {

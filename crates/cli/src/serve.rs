@@ -1,5 +1,6 @@
 //! `bulrush serve`: the whole platform in one process, its data in one folder.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -59,8 +60,12 @@ pub async fn run(arguments: ServeArguments) -> anyhow::Result<()> {
         sandbox: arguments.sandbox,
     };
     let platform = Platform::start(plan, shutdown.clone()).await?;
-    println!("bulrush serves {} with its data in {folder}", platform.base_url());
-    println!("a token to try it with: bulrush token new --data {folder} --role user --sub ada");
+    // A server goes on when nobody reads what it says.
+    let _ = writeln!(
+        std::io::stdout(),
+        "bulrush serves {} with its data in {folder}\na token to try it with: bulrush token new --data {folder} --role user --sub ada",
+        platform.base_url()
+    );
     shutdown.begun().await;
     platform.stop().await
 }

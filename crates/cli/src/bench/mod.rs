@@ -10,6 +10,7 @@ use anyhow::bail;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
+use crate::table::table;
 use measure::Usage;
 pub use scenarios::Scenario;
 
@@ -107,7 +108,7 @@ pub async fn run(arguments: BenchArguments) -> anyhow::Result<()> {
     }
     let rows = medians(&runs);
     if !arguments.json {
-        println!("{}", table(&rows));
+        println!("{}", rows_table(&rows));
         println!("{}", measure::machine());
     } else if arguments.runs > 1 {
         for row in &rows {
@@ -129,10 +130,8 @@ fn medians(runs: &[Vec<Row>]) -> Vec<Row> {
         .collect()
 }
 
-fn table(rows: &[Row]) -> comfy_table::Table {
-    let mut table = comfy_table::Table::new();
-    table.load_style(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
-    table.set_header([
+fn rows_table(rows: &[Row]) -> comfy_table::Table {
+    let header = [
         "backend",
         "scenario",
         "jobs",
@@ -144,7 +143,8 @@ fn table(rows: &[Row]) -> comfy_table::Table {
         "server µs/job",
         "client µs/job",
         "",
-    ]);
+    ];
+    let mut table = table(header, 2..10);
     let optional =
         |value: Option<f64>, digits: usize| value.map_or(String::new(), |value| format!("{value:.digits$}"));
     for row in rows {
@@ -161,11 +161,6 @@ fn table(rows: &[Row]) -> comfy_table::Table {
             optional(row.client_cpu_us_per_job, 2),
             row.note.clone().unwrap_or_default(),
         ]);
-    }
-    for column in 2..10 {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(comfy_table::CellAlignment::Right);
-        }
     }
     table
 }

@@ -10,8 +10,9 @@ pub fn columns(values: &[f64], height: usize, unit: &str) -> Vec<String> {
     if min > max {
         return Vec::new();
     }
-    // The lowest value still shows: a column of nothing would look like a gap.
-    let floor = min - (max - min).max(1.0) * 0.1;
+    // A scale that almost reaches zero starts there. Above it the lowest value still shows: nothing would look like a gap.
+    let near_zero = min >= 0.0 && min < max * 0.2;
+    let floor = if near_zero { 0.0 } else { min - (max - min).max(1.0) * 0.1 };
     let eighths = |value: f64| {
         ((value - floor) / (max - floor).max(f64::EPSILON) * (height * 8) as f64).round() as usize
     };
@@ -40,7 +41,7 @@ mod tests {
 
     #[test]
     fn the_highest_value_fills_its_column_and_the_lowest_still_shows() {
-        let rows = columns(&[1.0, f64::NAN, 9.0], 2, "x");
+        let rows = columns(&[5.0, f64::NAN, 9.0], 2, "x");
         assert_eq!(rows.len(), 2);
         assert!(rows[0].ends_with("│  █"), "{}", rows[0]);
         assert!(rows[1].ends_with('█') && !rows[1].contains("│ "), "{}", rows[1]);

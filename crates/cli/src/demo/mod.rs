@@ -121,7 +121,7 @@ async fn pipeline(client: &Client) -> anyhow::Result<()> {
     finish(&read, &format!("{} enriched days", features.len()));
 
     println!("\n{}", show::facts(&features));
-    println!("{}\n", show::table(&features));
+    println!("{}\n", show::days_table(&features));
     for line in show::chart(&features) {
         println!("{line}");
     }

@@ -4,6 +4,7 @@ use jiff::civil::Date;
 
 use super::chart;
 use super::client::Day;
+use crate::table::table;
 
 /// Days shown in the table: around the first public holiday of the summer, which has a bit of everything.
 const TABLE_DAYS: usize = 9;
@@ -28,24 +29,23 @@ pub fn facts(days: &[Day]) -> String {
 }
 
 /// A few enriched days.
-pub fn table(days: &[Day]) -> comfy_table::Table {
+pub fn days_table(days: &[Day]) -> comfy_table::Table {
     let summer =
         days.iter().position(|day| day.public_holiday.is_some() && (6..=8).contains(&day.day.month()));
     let from = summer.unwrap_or(0).saturating_sub(TABLE_DAYS / 2);
-    let mut table = comfy_table::Table::new();
-    table.load_style(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
-    table.set_header([
+    let header = [
         "day",
         "",
         "price",
         "low °C",
         "high °C",
         "rain mm",
+        "days to holiday",
         "season",
         "public holiday",
-        "days to one",
         "long weekend",
-    ]);
+    ];
+    let mut table = table(header, 2..7);
     for day in days.iter().skip(from).take(TABLE_DAYS) {
         let number = |value: Option<f64>| value.map_or(String::new(), |value| format!("{value:.1}"));
         table.add_row([
@@ -55,16 +55,11 @@ pub fn table(days: &[Day]) -> comfy_table::Table {
             number(day.weather.temperature_min_c),
             number(day.weather.temperature_max_c),
             number(day.weather.precipitation_mm),
+            day.days_to_holiday.map_or(String::new(), |days| days.to_string()),
             day.season.clone(),
             day.public_holiday.clone().unwrap_or_default(),
-            day.days_to_holiday.map_or(String::new(), |days| days.to_string()),
             if day.long_weekend { "yes".to_owned() } else { String::new() },
         ]);
-    }
-    for column in [2, 3, 4, 5, 8] {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(comfy_table::CellAlignment::Right);
-        }
     }
     table
 }

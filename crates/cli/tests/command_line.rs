@@ -1,0 +1,285 @@
+//! The program as a user runs it.
+
+use std::io::{BufRead, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+const DEADLINE: Duration = Duration::from_secs(60);
+
+fn bulrush(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bulrush"));
+    command.args(arguments).env_remove("REDIS_URL").env_remove("DATABASE_URL").env_remove("RUST_LOG");
+    command.env("RUST_BACKTRACE", "0");
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    bulrush(arguments).output().expect("the program can be started")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A running server, killed at the end whatever happens.
+struct Server {
+    child: Child,
+    address: String,
+}
+
+impl Server {
+    fn start(data: &Path) -> Self {
+        let mut child = bulrush(&["serve", "--data", path(data), "--port", "0", "--sandbox"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the program can be started");
+        let stdout = child.stdout.take().expect("it is piped");
+        let first = BufReader::new(stdout).lines().next().expect("it says where it is").expect("as text");
+        let address = first.split_whitespace().find_map(|word| word.strip_prefix("http://"));
+        let address = address.unwrap_or_else(|| panic!("no address in {first:?}")).to_owned();
+        Self { child, address }
+    }
+
+    /// Status and body of a request.
+    fn ask(&self, method: &str, target: &str, token: Option<&str>, body: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(&self.address).expect("it listens");
+        stream.set_read_timeout(Some(DEADLINE)).expect("a time-out can be set");
+        let authorization = token.map_or(String::new(), |token| format!("Authorization: Bearer {token}\r\n"));
+        let content = if body.is_empty() { "" } else { "Content-Type: application/json\r\n" };
+        let length = body.len();
+        write!(
+            stream,
+            "{method} {target} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{authorization}{content}Content-Length: {length}\r\n\r\n{body}"
+        )
+        .expect("it reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("it answers");
+        let status = answer.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
+        let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body).to_owned();
+        (status, body)
+    }
+
+    /// Asks it to stop, as Ctrl-C does, and waits for its end.
+    fn stop(mut self) -> bool {
+        let pid = self.child.id().to_string();
+        let asked = Command::new("kill").args(["-TERM", &pid]).status().expect("kill can be run");
+        assert!(asked.success());
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("it can be waited for") {
+                return status.success();
+            }
+            assert!(Instant::now() < deadline, "it did not stop");
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
+    }
+
+    fn kill(mut self) {
+        self.child.kill().expect("it can be killed");
+        self.child.wait().expect("it can be waited for");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn path(path: &Path) -> &str {
+    path.to_str().expect("a path of the test's own")
+}
+
+fn token(data: &Path, sub: &str) -> String {
+    let made = run(&["token", "new", "--data", path(data), "--role", "user", "--sub", sub]);
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    let token = text(&made.stdout);
+    assert_eq!(token.lines().count(), 1, "the token and nothing else: {token:?}");
+    token.trim().to_owned()
+}
+
+const ENRICH: &str =
+    r#"{"name":"enrich-property","data":{"propertyId":"no-such","location":{"latitude":1,"longitude":2}}}"#;
+
+#[test]
+fn the_demo_runs_the_whole_pipeline_and_ends_well() {
+    let ran = run(&["demo", "--once"]);
+    let said = text(&ran.stdout);
+    assert!(ran.status.success(), "{said}\n{}", text(&ran.stderr));
+    for part in ["365 enriched days", "Independence Day", "mean price by week", "rain by week"] {
+        assert!(said.contains(part), "{part:?} is missing in:\n{said}");
+    }
+}
+
+#[test]
+fn a_server_takes_the_tokens_made_for_its_folder_and_keeps_its_jobs_over_a_kill() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let data = folder.path().join("data");
+    let server = Server::start(&data);
+    let ada = token(&data, "ada");
+    assert_eq!(server.ask("GET", "/api/v1/jobs", None, "").0, 401);
+    assert_eq!(server.ask("GET", "/api/v1/jobs", Some("x.y.z"), "").0, 401);
+    assert_eq!(server.ask("GET", "/api/v1/jobs", Some(&ada), "").0, 200);
+    let body = r#"{"name":"summary","data":{"propertyId":"p","analysisType":"summary","data":[]},"options":{"jobId":"kept-1"}}"#;
+    let (status, answer) = server.ask("POST", "/api/v1/queues/analytics-heavy/jobs", Some(&ada), body);
+    assert_eq!(status, 202, "{answer}");
+    server.kill();
+
+    let server = Server::start(&data);
+    let (status, answer) = server.ask("POST", "/api/v1/queues/analytics-heavy/jobs", Some(&ada), body);
+    assert_eq!(status, 200, "the job is still there, so it is not added again: {answer}");
+    assert!(server.stop(), "a server that is asked to stop ends well");
+}
+
+#[test]
+fn a_second_server_on_the_same_folder_is_told_off_and_the_first_goes_on() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = Server::start(folder.path());
+    let second = run(&["serve", "--data", path(folder.path()), "--port", "0"]);
+    assert!(!second.status.success());
+    let said = text(&second.stderr);
+    assert!(said.contains("in use by another process"), "{said}");
+    assert_eq!(server.ask("GET", "/health/live", None, "").0, 200);
+    let look = run(&["queue", "ls", "--data", path(folder.path())]);
+    assert!(!look.status.success() && text(&look.stderr).contains("in use"), "{}", text(&look.stderr));
+    assert!(server.stop());
+}
+
+#[test]
+fn a_wrong_queue_is_answered_with_what_there_is() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = Server::start(folder.path());
+    let ada = token(folder.path(), "ada");
+    let (status, answer) = server.ask("POST", "/api/v1/queues/enrichmnt/jobs", Some(&ada), ENRICH);
+    assert_eq!(status, 404, "{answer}");
+    assert!(answer.contains("enrichment"), "it names the near queue: {answer}");
+    assert!(server.stop());
+    let look = run(&["queue", "stats", "enrichmnt", "--data", path(folder.path())]);
+    assert!(!look.status.success() && text(&look.stderr).contains("enrichment"), "{}", text(&look.stderr));
+}
+
+#[test]
+fn a_damaged_store_is_refused_with_the_file_and_nothing_is_changed() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let data = path(folder.path());
+    for n in 0..3 {
+        let added =
+            run(&["job", "add", "enrichment", "probe", "{}", "--id", &format!("job-{n}"), "--data", data]);
+        assert!(added.status.success(), "{}", text(&added.stderr));
+    }
+    // In the first job's block: what was written after it proves that this is damage and not a torn end.
+    let file = &folder.path().join("engine/segment-000000000001.log");
+    let mut bytes = std::fs::read(file).expect("it can be read");
+    bytes[100] ^= 0x40;
+    std::fs::write(file, &bytes).expect("it can be written");
+    let look = run(&["queue", "ls", "--data", data]);
+    let said = text(&look.stderr);
+    assert!(!look.status.success() && said.contains("damaged"), "{said}");
+    assert_eq!(std::fs::read(file).expect("it can be read"), bytes, "nothing was changed");
+}
+
+#[test]
+fn jobs_and_queues_can_be_looked_at_and_changed_from_the_command_line() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let data = path(folder.path());
+    let ok = |arguments: &[&str]| {
+        let mut all = arguments.to_vec();
+        all.extend(["--data", data]);
+        let ran = run(&all);
+        assert!(ran.status.success(), "{arguments:?}: {}", text(&ran.stderr));
+        text(&ran.stdout)
+    };
+    ok(&[
+        "job",
+        "add",
+        "sync",
+        "sync-account",
+        r#"{"n":9007199254740993}"#,
+        "--id",
+        "one",
+        "--priority",
+        "1",
+    ]);
+    assert!(ok(&["job", "add", "sync", "sync-account", "--id", "one"]).contains("was there already"));
+    let shown = ok(&["job", "get", "sync", "one", "--json"]);
+    assert!(shown.contains("\"state\":\"waiting\"") && shown.contains("\"priority\":1"), "{shown}");
+    assert!(ok(&["job", "ls", "data-sync"]).contains("one"), "an alias finds the queue");
+    assert!(ok(&["job", "explain", "sync", "one"]).contains("no worker"));
+    assert!(ok(&["queue", "pause", "sync"]).contains("paused"));
+    assert!(ok(&["queue", "ls"]).contains("paused"));
+    ok(&["queue", "resume", "sync"]);
+    ok(&["job", "cancel", "sync", "one"]);
+    assert!(ok(&["job", "retry", "sync", "one"]).contains("will run again"));
+    assert!(ok(&["queue", "verify", "sync"]).contains("0 findings"));
+    assert!(ok(&["queue", "drain", "sync"]).contains("1 jobs"));
+    let gone = run(&["job", "get", "sync", "one", "--data", data]);
+    assert!(
+        !gone.status.success() && text(&gone.stderr).contains("has no job one"),
+        "{}",
+        text(&gone.stderr)
+    );
+}
+
+#[test]
+fn the_bench_prints_one_object_a_line_with_the_promised_fields() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = format!("file:{}", path(folder.path()));
+    let ran = run(&[
+        "bench",
+        "--backend",
+        "memory:",
+        "--backend",
+        &file,
+        "--scenario",
+        "add,add-bulk,add-concurrent,process,latency",
+        "--jobs",
+        "200",
+        "--batch",
+        "20",
+        "--concurrency",
+        "8",
+        "--json",
+    ]);
+    assert!(ran.status.success(), "{}", text(&ran.stderr));
+    let said = text(&ran.stdout);
+    assert_eq!(said.lines().count(), 10, "{said}");
+    for line in said.lines() {
+        let row: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        for field in [
+            "backend",
+            "scenario",
+            "jobs",
+            "seconds",
+            "jobs_per_s",
+            "p50_ms",
+            "p99_ms",
+            "bytes_per_waiting_job",
+            "server_cpu_us_per_job",
+            "client_cpu_us_per_job",
+        ] {
+            assert!(row.get(field).is_some(), "{field} is missing in {line}");
+        }
+        assert!(row["jobs_per_s"].as_f64().is_some_and(|rate| rate > 0.0), "{line}");
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 0, "it cleans up after itself");
+}
+
+#[test]
+fn bad_arguments_are_answered_with_what_is_accepted() {
+    for (arguments, expected) in [
+        (vec!["bench", "--jobs", "0"], "--jobs is 0"),
+        (vec!["bench", "--backend", "redis://:secret@localhost"], "memory: or file:"),
+        (vec!["queue", "ls"], "--data DIR"),
+        (vec!["queue", "ls", "--data", "/no/such/folder"], "no data folder"),
+        (vec!["token", "new", "--sub", "ada"], "--data"),
+    ] {
+        let ran = run(&arguments);
+        let said = text(&ran.stderr);
+        assert!(!ran.status.success() && said.contains(expected), "{arguments:?}: {said}");
+        assert!(!said.contains("secret"), "{said}");
+    }
+}
