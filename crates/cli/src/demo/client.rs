@@ -1,6 +1,7 @@
 //! The demo as a client of the API.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use anyhow::{Context as _, bail};
 use jiff::civil::Date;
@@ -39,7 +40,8 @@ pub struct Job {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Day {
-    pub day: Date,
+    #[serde(rename = "day")]
+    pub date: Date,
     pub weather: Weather,
     pub public_holiday: Option<String>,
     pub school_holiday: Option<String>,
@@ -81,11 +83,14 @@ impl Client {
             ("timeZone", "America/Los_Angeles".to_owned()),
         ];
         for (field, value) in place {
-            body += &format!(
+            // Writing to a string cannot fail.
+            let _ = write!(
+                body,
                 "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{field}\"\r\n\r\n{value}\r\n"
             );
         }
-        body += &format!(
+        let _ = write!(
+            body,
             "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\
              Content-Type: text/csv\r\n\r\n{csv}\r\n--{BOUNDARY}--\r\n"
         );

@@ -20,7 +20,7 @@ use crate::token::mint;
 use client::Client;
 
 /// How long the pipeline may take before something must be wrong.
-const PIPELINE_MAX: Duration = Duration::from_secs(120);
+const PIPELINE_MAX: Duration = Duration::from_mins(2);
 /// Between two looks at the job.
 const LOOK_EVERY: Duration = Duration::from_millis(60);
 /// Who the demo is.

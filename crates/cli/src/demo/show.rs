@@ -31,7 +31,7 @@ pub fn facts(days: &[Day]) -> String {
 /// A few enriched days.
 pub fn days_table(days: &[Day]) -> comfy_table::Table {
     let summer =
-        days.iter().position(|day| day.public_holiday.is_some() && (6..=8).contains(&day.day.month()));
+        days.iter().position(|day| day.public_holiday.is_some() && (6..=8).contains(&day.date.month()));
     let from = summer.unwrap_or(0).saturating_sub(TABLE_DAYS / 2);
     let header = [
         "day",
@@ -49,8 +49,8 @@ pub fn days_table(days: &[Day]) -> comfy_table::Table {
     for day in days.iter().skip(from).take(TABLE_DAYS) {
         let number = |value: Option<f64>| value.map_or(String::new(), |value| format!("{value:.1}"));
         table.add_row([
-            day.day.to_string(),
-            weekday(day.day),
+            day.date.to_string(),
+            weekday(day.date),
             price(day).map_or(String::new(), |price| format!("{price:.2}")),
             number(day.weather.temperature_min_c),
             number(day.weather.temperature_max_c),
@@ -89,10 +89,10 @@ fn months(weeks: &[&[Day]]) -> String {
     let mut month = 0;
     for (at, week) in weeks.iter().enumerate() {
         let Some(first) = week.first() else { continue };
-        if first.day.month() != month && text.chars().count() <= at {
-            month = first.day.month();
+        if first.date.month() != month && text.chars().count() <= at {
+            month = first.date.month();
             text.extend(std::iter::repeat_n(' ', at - text.chars().count()));
-            text += &first.day.strftime("%b").to_string();
+            text += &first.date.strftime("%b").to_string();
         }
     }
     text
