@@ -143,8 +143,8 @@ impl Restore {
         self.meta = meta;
     }
 
-    /// Builds the queue, which notes its changes from then on. Drafts of which only parts were told (a payload without a record, say) were removed before their record
-    /// was written, and are dropped.
+    /// Builds the queue, which notes its changes from then on. Drafts of which only parts were told (a payload without a record, say)
+    /// were removed before their record was written, and are dropped.
     pub fn build(self, queue: QueueName, now: Millis) -> Core {
         let Self { jobs, names: _, keys, outbox, members, rate, rollups, config, meta } = self;
         let mut core = Core::new(queue, config, now.max(meta.now));
@@ -189,10 +189,6 @@ impl Restore {
         }
         for ((hourly, _), rollup) in rollups {
             core.history.restore(hourly, rollup);
-        }
-        // What no window can see any more may have been told long ago; the queue had forgotten it.
-        if let Some(limit) = core.config.rate {
-            core.rate.room(limit, core.now);
         }
         for (member, (limited_until, ticket)) in members {
             core.ready.restore_member(&member, limited_until, ticket);
@@ -291,5 +287,147 @@ impl Core {
             self.enter_active(slot, active);
         }
         self.ready.count_active(&member);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::core::{Fact, FactSink};
+    use crate::model::{Finished, JobId, NewJob, Outcome, WorkerId};
+    use crate::port::{Resume, Step, WorkerInfo};
+
+    const WORKER: WorkerId = WorkerId(1);
+
+    type Tell = Box<dyn Fn(&mut Restore)>;
+
+    /// Keeps facts as a store does, to be told again.
+    #[derive(Default)]
+    struct Facts(Vec<Tell>);
+
+    impl Facts {
+        fn restore(&self) -> Restore {
+            let mut restore = Restore::default();
+            self.0.iter().for_each(|tell| tell(&mut restore));
+            restore
+        }
+    }
+
+    impl FactSink for Facts {
+        fn keep(&mut self, fact: Fact<'_>) {
+            self.0.push(match fact {
+                Fact::Job { serial, order, active, logs, spec, status } => {
+                    let (spec, status) = (spec.clone(), status.clone());
+                    Box::new(move |to| to.job(serial, order, active, logs, spec.clone(), status.clone()))
+                }
+                Fact::Data { serial, data } => {
+                    let data = data.clone();
+                    Box::new(move |to| to.data(serial, data.clone()))
+                }
+                Fact::Log { serial, number, line } => {
+                    let line = line.clone();
+                    Box::new(move |to| to.log(serial, number, &line))
+                }
+                Fact::Member { name, limited_until, ticket } => {
+                    let name = name.cloned();
+                    Box::new(move |to| to.member(name.as_deref(), limited_until, ticket))
+                }
+                Fact::Config(config) => {
+                    let config = config.clone();
+                    Box::new(move |to| to.config(config.clone()))
+                }
+                Fact::Meta(meta) => Box::new(move |to| to.meta(meta)),
+                other => unreachable!("these tests tell no {other:?}"),
+            });
+        }
+    }
+
+    fn queue() -> Core {
+        let mut core = Core::new(QueueName::new("mail").unwrap(), QueueConfig::default(), 0);
+        core.note_changes();
+        core
+    }
+
+    fn job(id: &str) -> NewJob {
+        NewJob::new(JobId::new(id).unwrap(), "work", Bytes::new())
+    }
+
+    fn take(core: &mut Core, call: u64, want: usize, now: Millis) -> Vec<Finished> {
+        let info =
+            WorkerInfo { id: WORKER, name: String::new(), slots: 9, version: String::new(), started: 0 };
+        if call == 1 {
+            core.resume(&Resume { info, call: 0, running: Vec::new() }, now).unwrap();
+        }
+        let taken = core.step(Step::take(WORKER, call, want), now).unwrap().taken;
+        taken.into_iter().map(|job| Finished { job, outcome: Outcome::Release }).collect()
+    }
+
+    fn ids(taken: &[Finished]) -> Vec<&str> {
+        taken.iter().map(|finished| finished.id().as_str()).collect()
+    }
+
+    #[test]
+    fn jobs_of_a_dead_process_go_to_the_head_in_the_order_in_which_they_had_waited() {
+        let mut core = queue();
+        core.add(["a", "b", "c", "d", "e"].map(job).to_vec(), 1).unwrap();
+        let mut running = take(&mut core, 1, 4, 2);
+        // Settling one moves another into its place in the worker's list.
+        running[0].outcome = Outcome::Complete { result: None, follow_ups: Vec::new() };
+        running.truncate(1);
+        core.step(Step::settle(WORKER, 2, running), 3).unwrap();
+        assert_eq!(core.rescue_all(4), 3);
+        assert_eq!(ids(&take(&mut core, 1, 9, 5)), ["b", "c", "d", "e"]);
+    }
+
+    #[test]
+    fn groups_whose_pauses_ended_while_nobody_looked_take_turns_as_they_would_have() {
+        let mut core = queue();
+        for (id, group) in [("a", "amber"), ("b", "blue")] {
+            core.add(vec![job(id).group(group)], 1).unwrap();
+        }
+        let mut running = take(&mut core, 1, 2, 2);
+        running[0].outcome = Outcome::RateLimited { retry_after_ms: 600 };
+        running[1].outcome = Outcome::RateLimited { retry_after_ms: 500 };
+        core.step(Step::settle(WORKER, 2, running), 3).unwrap();
+        let mut facts = Facts::default();
+        core.drain_changes(&mut facts);
+
+        // In the next life both pauses are over; then a third group comes, and then a third life.
+        let mut core = facts.restore().build(QueueName::new("mail").unwrap(), 1_000);
+        core.add(vec![job("c").group("cyan")], 1_001).unwrap();
+        core.drain_changes(&mut facts);
+        for mut core in [facts.restore().build(QueueName::new("mail").unwrap(), 1_002), core] {
+            assert_eq!(ids(&take(&mut core, 1, 9, 1_002)), ["b", "a", "c"]);
+        }
+    }
+
+    #[test]
+    fn a_restored_job_has_the_log_lines_that_it_had_and_no_older_ones() {
+        use crate::port::{Update, UpdateChange};
+        let mut core = queue();
+        let mut facts = Facts::default();
+        let mut config = QueueConfig::default();
+        config.bounds.log_lines = 2;
+        core.configure(config.clone(), 1).unwrap();
+        core.add(vec![job("a")], 1).unwrap();
+        let held = take(&mut core, 1, 1, 2).remove(0);
+        let mut log = |core: &mut Core, lines: &[&str]| {
+            let change = UpdateChange::Log(lines.iter().map(ToString::to_string).collect());
+            let update = Update { id: held.id().clone(), token: held.job.token, change };
+            core.update(vec![update], 3).unwrap();
+            core.drain_changes(&mut facts);
+        };
+        log(&mut core, &["one", "two"]);
+        log(&mut core, &["three"]);
+        // A bound that is raised later brings nothing back.
+        config.bounds.log_lines = 10;
+        core.configure(config, 4).unwrap();
+        log(&mut core, &["four"]);
+        let kept = core.logs(held.id(), 0, 9);
+        assert_eq!(kept.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [1, 2, 3]);
+        let restored = facts.restore().build(QueueName::new("mail").unwrap(), 5);
+        assert_eq!(restored.logs(held.id(), 0, 9), kept);
     }
 }

@@ -8,7 +8,7 @@
 //! - What a crash leaves unfinished is dropped; anything else that cannot be read is damage, refused and left as it was found.
 //! - One process at a time; see [`directory`].
 //!
-//! Who writes what, and when, stands in [`log`], [`checkpoint`] and [`recover`], the bytes in [`block`] and [`frame`].
+//! Who writes what, and when, stands in [`log`], [`checkpoint`] and [`mod@recover`], the bytes in [`block`] and [`frame`].
 
 mod block;
 mod checkpoint;

@@ -218,8 +218,10 @@ fn what_a_store_showed_after_a_kill_stays_when_the_power_fails_then() {
             let found = image.cut(Unsynced::Stays, &mut random);
             let acknowledged = run.acknowledged_after(ops);
             let (opened, blocks) = run.check(&found, acknowledged, &format!("killed after {ops} operations"));
-            let found = opened.image().cut(Unsynced::Lost, &mut random);
-            run.check_later(&found, blocks, ops);
+            for unsynced in [Unsynced::Lost, Unsynced::Torn, Unsynced::Torn, Unsynced::Torn] {
+                let found = opened.image().cut(unsynced, &mut random);
+                run.check_later(&found, blocks, ops);
+            }
         }
     }
 }

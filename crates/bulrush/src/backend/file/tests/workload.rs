@@ -87,8 +87,8 @@ impl Workload {
             63..66 => (queue, Command::Maintain),
             66..70 => (queue, self.renew(queue)),
             70..73 => (queue, self.resume(queue)),
-            73..76 => (queue, Command::Configure(Box::new(self.config()))),
-            76..86 => (queue, Command::Admin(self.admin(queue))),
+            73..77 => (queue, Command::Configure(Box::new(self.config()))),
+            77..86 => (queue, Command::Admin(self.admin(queue))),
             86..94 => self.deliver(queue),
             _ => self.acknowledge(queue),
         };
@@ -153,7 +153,7 @@ impl Workload {
             job = job.tags(["urgent", "nightly"]).traceparent("00-ab-cd-01").timeout_ms(1_000);
         }
         if random.chance(15) {
-            let ttl_ms = random.chance(50).then(|| random.below(9_000) as u64 + 1);
+            let ttl_ms = random.chance(50).then(|| random.below(150_000) as u64 + 1);
             let fingerprint = random.chance(50).then(|| random.below(2) as u64);
             job = job.dedup_with(Dedup { key: (*random.pick(&KEYS).unwrap()).into(), ttl_ms, fingerprint });
         }
@@ -243,10 +243,8 @@ impl Workload {
     }
 
     fn update(&mut self, queue: usize) -> Command {
-        let at = self.random.below(WORKERS);
-        let Some(job) = self.random.pick(&self.workers[queue][at].held).cloned() else {
-            return self.step(queue);
-        };
+        let held: Vec<_> = self.workers[queue].iter().flat_map(|worker| &worker.held).collect();
+        let Some(job) = self.random.pick(&held).map(|job| (*job).clone()) else { return self.step(queue) };
         let change = match self.random.below(4) {
             0 => UpdateChange::Data(Bytes::from(vec![b'd'; self.random.below(300)])),
             1 => UpdateChange::Progress(Progress {
@@ -306,7 +304,6 @@ impl Workload {
         let id = ids[0].clone();
         let limit = 1 + self.random.below(5);
         match self.random.below(15) {
-            0 => AdminCommand::Pause,
             1 | 2 => AdminCommand::Unpause,
             3 => AdminCommand::Cancel(ids),
             4 | 5 => AdminCommand::Remove(ids),
@@ -328,6 +325,7 @@ impl Workload {
             14 if self.obliterates => {
                 AdminCommand::Obliterate { force: self.random.chance(30), limit: 1_000 }
             }
+            // Pauses are rarer than their ends, or nothing would run.
             _ => AdminCommand::Pause,
         }
     }
