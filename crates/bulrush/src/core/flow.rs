@@ -44,20 +44,43 @@ impl Core {
         if added.is_new() {
             return;
         }
-        // A repeat finds its own job. Somebody else's job will never report to this parent, which would wait for ever.
-        let standing = self.find(&added.id).map(|slot| self.jobs.get(slot));
-        // Where only its key is left, it has ended and its news is on the way.
-        let own = added.id == child
-            && standing.is_none_or(|job| job.spec.parent.as_ref().is_some_and(|p| p.id == parent.id));
-        if !own {
-            let reason = match added.outcome {
-                AddOutcome::SameId { .. } => format!("the id {child} belongs to another job of its queue"),
-                _ => format!("its deduplication key is held by job {}", added.id),
-            };
-            let state = ChildState::Failed { reason };
-            let report = Delivery::ChildSettled { parent: parent.id.clone(), child, state };
-            outbox.push(self.post(parent.queue.clone(), report));
+        let from = self.next_outbox;
+        match self.find(&added.id).map(|slot| (slot, self.jobs.get(slot))) {
+            // A repeat finds its own job. One that has ended tells so again: a parent that was added anew would wait for ever.
+            Some((slot, job))
+                if added.id == child && job.spec.parent.as_ref().is_some_and(|p| p.id == parent.id) =>
+            {
+                let state = job.status.state;
+                if state.is_terminal() {
+                    self.report_to_parent(slot, state);
+                }
+            }
+            // Only its key is left, and the news of its end is on the way.
+            None if added.id == child && self.has_news_of(&child, &parent.id) => {}
+            // Somebody else's job will never report to this parent.
+            _ => {
+                let reason = match added.outcome {
+                    AddOutcome::SameId { .. } => {
+                        format!("the id {child} belongs to another job of its queue")
+                    }
+                    _ if added.id == child => {
+                        "it has ended before, and still holds its deduplication key".to_owned()
+                    }
+                    _ => format!("its deduplication key is held by job {}", added.id),
+                };
+                let state = ChildState::Failed { reason };
+                let report = Delivery::ChildSettled { parent: parent.id.clone(), child, state };
+                self.post(parent.queue.clone(), report);
+            }
         }
+        outbox.extend(self.outbox.range(from..).map(|(_, entry)| entry.clone()));
+    }
+
+    /// Whether a child's end is still to be told to its parent.
+    fn has_news_of(&self, child: &JobId, parent: &JobId) -> bool {
+        self.outbox.values().any(|entry| {
+            matches!(&entry.delivery, Delivery::ChildSettled { parent: p, child: c, .. } if p == parent && c == child)
+        })
     }
 
     /// Tells the parent of a job that has just ended.
