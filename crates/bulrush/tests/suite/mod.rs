@@ -150,6 +150,7 @@ macro_rules! conformance_suite {
                 the_first_word_about_a_child_counts,
                 children_are_read_page_by_page,
                 a_failed_parent_can_be_retried_without_its_children,
+                a_flow_that_is_added_anew_does_not_wait_for_children_that_have_ended,
             }
             groups: {
                 groups_take_turns,

@@ -342,3 +342,32 @@ pub async fn a_failed_parent_can_be_retried_without_its_children(rig: &Rig) {
     rig.hand(1).run(Outcome::Complete { result: None, follow_ups: Vec::new() }).await;
     assert_eq!(rig.state("root").await, JobState::Completed);
 }
+
+/// Its first parent is gone, by hand or by retention, and a child of it that had ended is still there, or only its key.
+pub async fn a_flow_that_is_added_anew_does_not_wait_for_children_that_have_ended(rig: &Rig) {
+    let (kids, _) = patient(rig).await;
+    let day = bulrush::model::Dedup { key: "k2".into(), ttl_ms: Some(86_400_000), fingerprint: None };
+    let flow = || {
+        job("root").child(name("kids"), job("k1"), ChildFailure::Ignore).child(
+            name("kids"),
+            job("k2").dedup_with(day.clone()),
+            ChildFailure::Ignore,
+        )
+    };
+    rig.add(flow()).await;
+    rig.flush(Mail::Once).await;
+    let mut hand = kids.hand(1);
+    hand.run(complete_with("1")).await;
+    hand.run(complete_with("2")).await;
+    rig.flush(Mail::Once).await;
+    rig.remove("root").await;
+    kids.remove("k2").await;
+    rig.add(flow()).await;
+    rig.flush(Mail::Once).await;
+    assert_eq!(rig.state("root").await, JobState::Waiting);
+    assert_eq!(child(rig, 0).await, ChildState::Completed { result: Some("1".into()) });
+    assert!(
+        matches!(child(rig, 1).await, ChildState::Failed { .. }),
+        "what became of it is not known any more"
+    );
+}
