@@ -295,6 +295,7 @@ impl RunLoop {
                 self.heard();
                 self.config = config;
                 self.greeted = true;
+                self.doubted = false;
                 self.look = true;
                 if !reply.returned.is_empty() {
                     tracing::info!(queue = %self.queue.name(), jobs = reply.returned.len(), "jobs whose take got lost went back");
@@ -494,6 +495,10 @@ impl RunLoop {
     }
 
     fn on_moment(&mut self) {
+        // While a call is under way nobody looks for what has ended: it must not be taken for stuck.
+        while let Ok(ended) = self.ended.try_recv() {
+            self.on_ended(ended);
+        }
         let now = Instant::now();
         while let Some((at, number)) = self.moments.first().copied() {
             if at > now {

@@ -168,11 +168,11 @@ impl Ledger {
                         continue;
                     }
                     // A process that stood still may also begin late what had been given to others meanwhile.
-                    if earlier.process.failed_between(earlier.from, later.from)
-                        || later
-                            .process
-                            .failed_between(later.from.checked_sub(LATE).unwrap_or(later.from), later.from)
-                    {
+                    let failed = |run: &Run| {
+                        let before = earlier.from.checked_sub(LATE).unwrap_or(earlier.from);
+                        run.process.failed_between(before, later.from)
+                    };
+                    if failed(earlier) || failed(later) {
                         explained += 1;
                         continue;
                     }

@@ -362,8 +362,10 @@ impl Work for Line {
         let (queue, bug) = (queue.clone(), self.bug);
         step.worker = self.worker;
         self.tell(|| {
-            let finished: Vec<String> =
-                step.finished.iter().map(|f| format!("{}@{}", f.id(), f.job.token)).collect();
+            let end = |finished: &Finished| {
+                format!("{}@{} {:?}", finished.id(), finished.job.token, finished.outcome)
+            };
+            let finished: Vec<String> = step.finished.iter().map(end).collect();
             format!("{queue} step {:x} settles {finished:?} wants {}", step.call, step.want)
         });
         Box::pin(self.write(move |backend| {

@@ -7,7 +7,7 @@ use bulrush::model::{BoundError, JobState, Progress};
 use bulrush::port::Error;
 use bulrush::{Failure, Handlers, Worker};
 
-use super::support::{Plain, Rig, assert_sound, quick, soon, unreachable, until};
+use super::support::{Plain, Rig, assert_sound, holds, quick, soon, unreachable, until};
 
 #[tokio::test]
 async fn log_lines_and_progress_arrive_in_order_and_before_the_end() {
@@ -176,5 +176,29 @@ async fn a_result_is_not_thrown_away_because_reports_are_slow() {
     let worker = Worker::start(&queue, handlers, quick(1));
     let job = queue.add(queue.job("x", "1").timeout_ms(10).attempts(1)).await.expect("it can be added").id;
     assert_eq!(until(&queue, &job, JobState::Completed).await.status.result.as_deref(), Some(&b"1"[..]));
+    soon("the end", worker.shutdown()).await;
+}
+
+/// As above, while the backend takes its time with another call, so that nobody looks at what has ended.
+#[tokio::test(start_paused = true)]
+async fn a_job_that_has_ended_is_not_taken_for_stuck_while_a_call_is_under_way() {
+    let rig = Rig::in_memory().await;
+    let queue = rig.queue("tell");
+    let handlers = Handlers::new().otherwise_raw(|ctx| async move {
+        ctx.log("slow to arrive");
+        Ok(Some("1".into()))
+    });
+    let updates = rig.probe.hold("update");
+    let worker = Worker::start(&queue, handlers, quick(2));
+    let job = queue.add(queue.job("x", "1").timeout_ms(10).attempts(1)).await.expect("it can be added").id;
+    until(&queue, &job, JobState::Active).await;
+    let (steps, before) = (rig.probe.hold("step"), rig.probe.calls("step"));
+    queue.add(queue.job("x", "1")).await.expect("it can be added");
+    holds("the slow call", || rig.probe.calls("step") > before).await;
+    let late = tokio::time::Instant::now() + std::time::Duration::from_secs(1);
+    holds("the time to be called stuck", || tokio::time::Instant::now() >= late).await;
+    steps.add_permits(1_000);
+    updates.add_permits(1_000);
+    until(&queue, &job, JobState::Completed).await;
     soon("the end", worker.shutdown()).await;
 }
