@@ -149,8 +149,10 @@ fn bar(step: &str) -> ProgressBar {
 fn finish(bar: &ProgressBar, text: &str) {
     bar.set_position(100);
     bar.finish_with_message(text.to_owned());
-    // Bars are drawn on a terminal only.
-    if !std::io::stderr().is_terminal() {
+    // Bars are drawn on a terminal only, and the last one leaves the cursor in its line.
+    if std::io::stderr().is_terminal() {
+        eprintln!();
+    } else {
         println!("{:14} done: {text}", bar.prefix());
     }
 }
