@@ -52,6 +52,7 @@
 //! - [`port`]: what a backend does; [`backend`]: the backends.
 //! - [`flow`]: how queues tell each other things.
 //! - [`clock`]: the only place that reads the time.
+//! - [`testing`]: queues and handlers in tests of your own.
 
 pub mod backend;
 pub mod clock;
@@ -62,6 +63,7 @@ pub mod model;
 pub mod port;
 mod queue;
 mod random;
+pub mod testing;
 mod worker;
 
 pub use job::{Failure, Job, JobResult};

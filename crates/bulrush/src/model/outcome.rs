@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Attempt, JobError, JobId, Millis, NewJob, QueueName, Spec, Token};
+use super::{Attempt, ErrorKind, JobError, JobId, Millis, NewJob, QueueName, Spec, Token};
 
 /// A job in a worker's hands.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,6 +40,12 @@ impl Finished {
     /// The job's id.
     pub fn id(&self) -> &JobId {
         &self.job.spec.id
+    }
+
+    /// Makes a failure of an end that the queue does not take: no retry would make it smaller.
+    pub(crate) fn refuse(&mut self, error: &impl std::fmt::Display) {
+        let message = format!("what the handler returned was refused: {error}");
+        self.outcome = Outcome::Fail { error: JobError { kind: ErrorKind::Unrecoverable, message } };
     }
 }
 

@@ -104,6 +104,13 @@ impl Handlers {
         self
     }
 
+    /// What to say of a job that nobody here can run.
+    pub(super) fn missing(&self, name: &str) -> String {
+        let mut names: Vec<&str> = self.names().collect();
+        names.sort_unstable();
+        format!("this worker has no handler for {name:?}; it has: {}", names.join(", "))
+    }
+
     pub(super) fn find(&self, name: &str) -> Option<&Handler> {
         self.by_name.get(name).or(self.fallback.as_ref())
     }

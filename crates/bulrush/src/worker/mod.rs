@@ -6,6 +6,7 @@
 
 mod context;
 mod handler;
+mod inline;
 mod meter;
 mod renewal;
 mod run_loop;
@@ -20,6 +21,7 @@ use tokio::sync::watch;
 
 pub use context::{Context, Stop};
 pub use handler::Handlers;
+pub(crate) use inline::run_inline;
 
 use crate::clock::{Clock, SystemClock};
 use crate::model::{Backoff, WorkerId};

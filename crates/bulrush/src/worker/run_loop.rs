@@ -360,8 +360,7 @@ impl RunLoop {
         };
         // One result that the queue does not take must not hold up the others.
         if let Some(finished) = item.and_then(|item| self.finished.get_mut(item)) {
-            let message = format!("what the handler returned was refused: {error}");
-            finished.outcome = Outcome::Fail { error: JobError { kind: ErrorKind::Unrecoverable, message } };
+            finished.refuse(error);
             return;
         }
         self.on_error("settle and take", error);
@@ -415,12 +414,7 @@ impl RunLoop {
     fn start_job(&mut self, job: Arc<Taken>) {
         let run = Arc::new(Run::new(job));
         let Some(handler) = self.handlers.find(&run.job.spec.name).cloned() else {
-            let names: Vec<&str> = self.handlers.names().collect();
-            let message = format!(
-                "this worker has no handler for {:?}; it has: {}",
-                run.job.spec.name,
-                names.join(", ")
-            );
+            let message = self.handlers.missing(&run.job.spec.name);
             let outcome = Outcome::Fail { error: JobError { kind: ErrorKind::Unrecoverable, message } };
             self.settle(&run, outcome, Duration::ZERO);
             return;
