@@ -169,7 +169,7 @@ async fn follow_ups_arrive_once_with_their_owner_and_only_from_a_completion() {
         });
     let workers =
         [Worker::start(&first, handlers, quick(2)), Worker::start(&second, second_handlers, quick(2))];
-    // The answer to the settling step is lost, so it is sent again.
+    // The answer to the first delivery is lost, so it is made again.
     rig.probe.lose("deliver");
     let job = first.job("x", "1").owner("", "ann").attempts(3).backoff(Backoff::fixed(0));
     let id: JobId = first.add(job).await.expect("it can be added").id;

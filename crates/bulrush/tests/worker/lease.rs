@@ -96,7 +96,7 @@ async fn a_worker_that_lost_its_lease_stops_what_it_runs_and_goes_on_taking() {
 }
 
 #[tokio::test]
-async fn what_a_worker_did_is_in_the_history_after_its_end_though_a_renewal_failed() {
+async fn what_a_worker_did_is_in_the_history_after_its_end() {
     let rig = Rig::new().await;
     let queue = rig.queue("numbers");
     let worker = Worker::start(&queue, Handlers::new().otherwise_raw(|_| async { Ok(None) }), quick(4));
