@@ -274,6 +274,7 @@ macro_rules! conformance_suite {
                 a_restart_keeps_settings_limits_pauses_and_keys,
                 a_restart_keeps_the_order_of_everything,
                 a_restart_takes_back_what_ran_and_counts_a_stall,
+                a_restart_does_not_bring_back_what_was_freed,
             }
             wait: {
                 an_add_wakes_an_idle_worker,

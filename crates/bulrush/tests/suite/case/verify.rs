@@ -118,3 +118,13 @@ pub async fn a_restart_takes_back_what_ran_and_counts_a_stall(rig: &mut Rig) {
     let again = rig.hand(2).take_one().await;
     assert!(again.token.run > taken.token.run);
 }
+
+pub async fn a_restart_does_not_bring_back_what_was_freed(rig: &mut Rig) {
+    rig.add_all(vec![job("done").dedup("a"), job("gone").dedup("b").delay_ms(9_000)]).await;
+    rig.hand(1).run(complete()).await;
+    rig.remove("gone").await;
+    rig.reopen().await;
+    assert!(rig.find("gone").await.is_none());
+    let added = rig.add_all(vec![job("one").dedup("a"), job("two").dedup("b")]).await;
+    assert!(added.iter().all(bulrush::port::Added::is_new), "{added:?}");
+}
