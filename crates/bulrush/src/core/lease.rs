@@ -63,7 +63,8 @@ impl Core {
                 cancels: 0,
             }
         });
-        worker.lease_until = lease_until;
+        // A lease that was given is not shortened: who holds it renews at the pace it was told.
+        worker.lease_until = worker.lease_until.max(lease_until);
         known
     }
 
@@ -208,7 +209,12 @@ impl Core {
             }
         }
         let maintained = self.maintain(now);
-        RenewReply { known, cancel: self.cancel_requests(id).collect(), maintained }
+        RenewReply {
+            known,
+            cancel: self.cancel_requests(id).collect(),
+            maintained,
+            lease_ms: self.config.lease_ms,
+        }
     }
 
     /// Progress, log lines and data of running jobs.

@@ -4,7 +4,7 @@
 //! for a rule finds it in the file that bears its name: adding (`add`), settling and taking (`step`), leases and the rescue of lost
 //! jobs (`lease`), flows and the outbox (`flow`), what an administrator may do (`admin`), reading (`inspect`), the invariants
 //! (`verify`). Which moves between states are legal stands in [`crate::model::JobState::can_become`], and every move goes through
-//! [`Core::leave`] and one of the `enter_…` functions here.
+//! `Core::leave` and one of the `enter_…` functions here.
 //!
 //! Commands check everything before the first change: a command that returns an error has changed nothing.
 

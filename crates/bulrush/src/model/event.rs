@@ -16,7 +16,7 @@ pub struct Event {
     pub kind: EventKind,
     /// Which job; none for changes of the queue itself.
     pub job: Option<JobId>,
-    /// [`Owner::hash`](super::Owner::hash) of the job's owner, 0 without one: lets a reader drop other people's events unread.
+    /// [`Owner::hash64`](super::Owner::hash64) of the job's owner, 0 without one: lets a reader drop other people's events unread.
     pub owner_hash: u64,
 }
 

@@ -106,6 +106,8 @@ pub struct RenewReply {
     pub cancel: Vec<(JobId, Token)>,
     /// What the pass of maintenance did.
     pub maintained: Maintained,
+    /// How long the lease is now, ms: who renews keeps pace when it is changed.
+    pub lease_ms: u64,
 }
 
 /// What a pass of maintenance did.

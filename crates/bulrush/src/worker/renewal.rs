@@ -53,15 +53,13 @@ impl Renewal {
         news: mpsc::UnboundedSender<News>,
         lease: Duration,
     ) -> Self {
-        // A little more often than each third of the lease, so that one renewal may be lost and another be late.
-        let every = lease * 3 / 10;
         Self {
             backend,
             queue,
             info,
             meter,
             news,
-            every,
+            every: pace(lease),
             rollup_seq: 0,
             rollups: Vec::new(),
             since_rollups: Duration::ZERO,
@@ -109,6 +107,7 @@ impl Renewal {
             match self.backend.renew(&self.queue, renew.clone()) {
                 Ok(reply) => {
                     self.rollups.clear();
+                    self.every = pace(Duration::from_millis(reply.lease_ms));
                     let more = reply.maintained.more;
                     // The loop said hello before there was a renewal, so a worker that is unknown now was forgotten.
                     let news =
@@ -136,6 +135,11 @@ impl Renewal {
     }
 }
 
+/// A little more often than each third of the lease, so that one renewal may be lost and another be late.
+fn pace(lease: Duration) -> Duration {
+    lease * 3 / 10
+}
+
 impl Running {
     /// Stops the renewal and waits for its end.
     pub async fn stop(self) {
@@ -153,5 +157,38 @@ impl Running {
                 let _ = task.await;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::Embedded;
+    use crate::clock::TokioClock;
+    use crate::model::{QueueConfig, WorkerId};
+    use crate::port::{Inspect, Maintain};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_that_is_shortened_is_renewed_at_its_new_pace() {
+        let clock = Arc::new(TokioClock::starting_at(1_000_000));
+        let backend: Arc<dyn Backend> = Arc::new(Embedded::memory(clock.clone()));
+        let queue = QueueName::new("mail").expect("a good name");
+        let lease = |lease_ms| QueueConfig { lease_ms, ..QueueConfig::default() };
+        backend.configure(&queue, lease(60_000)).await.expect("it can be set");
+        let info =
+            WorkerInfo { id: WorkerId(7), name: "w".into(), slots: 1, version: "1".into(), started: 0 };
+        let (news, _heard) = mpsc::unbounded_channel();
+        let renewal =
+            Renewal::new(backend.clone(), queue.clone(), info, Arc::default(), news, Duration::from_mins(1));
+        let running = renewal.start_task(clock.clone());
+        clock.sleep_until(1_000_000 + 20_000).await;
+        backend.configure(&queue, lease(600)).await.expect("it can be set");
+        // Past the end of the long lease only renewals at the new pace keep the worker alive.
+        for after_ms in (100_000..102_000).step_by(50) {
+            clock.sleep_until(1_000_000 + after_ms).await;
+            let live = backend.workers(&queue).await.expect("they can be listed");
+            assert_eq!(live.len(), 1, "the worker is alive {after_ms} ms after the start");
+        }
+        running.stop().await;
     }
 }
