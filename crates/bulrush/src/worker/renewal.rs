@@ -166,7 +166,6 @@ mod tests {
     use crate::backend::Embedded;
     use crate::clock::TokioClock;
     use crate::model::{QueueConfig, WorkerId};
-    use crate::port::{Inspect, Maintain};
 
     #[tokio::test(start_paused = true)]
     async fn a_lease_that_is_shortened_is_renewed_at_its_new_pace() {
