@@ -1,6 +1,6 @@
 //! The worker: takes jobs, runs their handlers, settles what they return.
 //!
-//! One loop per queue and worker (`run_loop`) owns the slots and calls `step`; each job runs on a task of its own (`task`); the lease
+//! One loop per queue and worker (`run_loop`) calls `step` for its free slots (`slots`); each job runs on a task of its own (`task`); the lease
 //! is renewed from an OS thread (`renewal`). Everything that a worker writes carries the token of the take, so whatever goes wrong
 //! here (a stall, a lost reply, a handler that cannot be stopped), the store refuses what comes too late.
 
@@ -10,6 +10,7 @@ mod inline;
 mod meter;
 mod renewal;
 mod run_loop;
+mod slots;
 mod task;
 mod updates;
 

@@ -3,7 +3,6 @@
 //! At any moment at most one call is under way. Whatever ends meanwhile goes with the next call, so batches grow with the load and
 //! shrink to single jobs at rest. While nothing can be taken the loop waits on the backend, which costs no calls.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
@@ -18,6 +17,7 @@ use super::context::{Context, Run, Stop};
 use super::handler::Handlers;
 use super::meter::Meter;
 use super::renewal::{News, Renewal, Running};
+use super::slots::Slots;
 use super::task::{self, Ended};
 use super::updates::Updates;
 use super::{Command, WorkerGauge, WorkerOptions};
@@ -54,25 +54,6 @@ enum Answer {
     Paused,
 }
 
-/// A job in a slot.
-struct Slot {
-    run: Arc<Run>,
-    task: tokio::task::JoinHandle<()>,
-    stage: Stage,
-    due: Option<Instant>,
-}
-
-/// What happens to a running job when its next moment comes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    /// It is asked to stop.
-    Timeout,
-    /// Its future is dropped at its next await.
-    Drop,
-    /// It counts as stuck; its slot is given back.
-    Stuck,
-}
-
 pub(super) struct RunLoop {
     backend: Arc<dyn Backend>,
     queue: Queue,
@@ -97,10 +78,7 @@ pub(super) struct RunLoop {
     doubted: bool,
     pause: Duration,
 
-    /// By the order in which they were filled, so that a simulation can be played again.
-    slots: BTreeMap<u64, Slot>,
-    next_slot: u64,
-    moments: BTreeSet<(Instant, u64)>,
+    slots: Slots,
     finished: Vec<Finished>,
     drain_until: Option<Instant>,
     closed: bool,
@@ -128,6 +106,7 @@ impl RunLoop {
         let (tell_ended, ended) = mpsc::unbounded_channel();
         let (tell_news, news) = mpsc::unbounded_channel();
         let tasks = TaskTracker::new();
+        let slots = Slots::new(options.stop_grace, options.stuck_after);
         let updates = Updates::new(backend.clone(), queue.name().clone(), tasks.clone());
         Self {
             backend,
@@ -147,9 +126,7 @@ impl RunLoop {
             greeted: false,
             doubted: false,
             pause: PAUSE_FIRST,
-            slots: BTreeMap::new(),
-            next_slot: 0,
-            moments: BTreeSet::new(),
+            slots,
             finished: Vec::new(),
             drain_until: None,
             closed: false,
@@ -260,7 +237,7 @@ impl RunLoop {
     fn hello(&mut self) -> Calling<Result<(ResumeReply, QueueConfig)>> {
         self.call += 1;
         let id_and_token = |job: &Taken| (job.spec.id.clone(), job.token);
-        let running = self.slots.values().map(|slot| id_and_token(&slot.run.job));
+        let running = self.slots.runs().map(|run| id_and_token(&run.job));
         let ended = self.finished.iter().map(|finished| id_and_token(&finished.job));
         let running: Vec<(JobId, Token)> = running.chain(ended).collect();
         let resume = Resume { info: self.info.clone(), call: self.call, running };
@@ -301,7 +278,7 @@ impl RunLoop {
                     tracing::info!(queue = %self.queue.name(), jobs = reply.returned.len(), "jobs whose take got lost went back");
                 }
                 let lost: hashbrown::HashSet<JobId> = reply.lost.into_iter().collect();
-                self.stop_where(Stop::Lost, |run| lost.contains(&run.job.spec.id));
+                self.slots.stop_where(Stop::Lost, |run| lost.contains(&run.job.spec.id));
                 self.start_renewal();
             }
             Answer::Hello(Err(error)) => self.on_error("say hello", &error),
@@ -328,11 +305,11 @@ impl RunLoop {
         }
         if !reply.known {
             // The store forgot this worker: whatever it ran has been given to others.
-            self.stop_where(Stop::Lost, |_| true);
+            self.slots.stop_where(Stop::Lost, |_| true);
             self.greeted = false;
         }
         for id in &reply.cancel {
-            self.stop_where(Stop::Cancelled, |run| run.job.spec.id == *id);
+            self.slots.stop_where(Stop::Cancelled, |run| run.job.spec.id == *id);
         }
         self.deliver(reply.outbox);
         let taken = reply.taken.len();
@@ -370,7 +347,7 @@ impl RunLoop {
         if matches!(error, Error::Closed) {
             tracing::info!(queue = %self.queue.name(), "the backend is closed; the worker ends");
             self.closed = true;
-            self.stop_where(Stop::Shutdown, |_| true);
+            self.slots.stop_where(Stop::Shutdown, |_| true);
             return;
         }
         tracing::warn!(queue = %self.queue.name(), worker = %self.info.id, %error, "could not {action}; trying again");
@@ -420,23 +397,14 @@ impl RunLoop {
             return;
         };
         let context = Context { run: run.clone(), updates: self.updates.clone(), queue: self.queue.clone() };
-        self.next_slot += 1;
-        let number = self.next_slot;
-        run.place_in(number);
-        let due = run.job.spec.timeout_ms.map(|timeout| Instant::now() + Duration::from_millis(timeout));
-        let task = self.tasks.spawn(task::run(handler, context, self.tell_ended.clone()));
-        if let Some(due) = due {
-            self.moments.insert((due, number));
-        }
-        self.slots.insert(number, Slot { run, task, stage: Stage::Timeout, due });
+        let (tasks, tell) = (&self.tasks, self.tell_ended.clone());
+        self.slots.fill(run, || tasks.spawn(task::run(handler, context, tell)));
     }
 
     fn on_ended(&mut self, ended: Ended) {
-        let number = ended.run.slot();
         // A run that counted as stuck has been settled already.
-        let Some(slot) = self.slots.remove(&number) else { return };
-        if let Some(due) = slot.due {
-            self.moments.remove(&(due, number));
+        if !self.slots.release(&ended.run) {
+            return;
         }
         let outcome = task::outcome(&ended.run, ended.how, &self.options.backoff);
         self.settle(&ended.run, outcome, ended.took);
@@ -453,26 +421,15 @@ impl RunLoop {
         self.finished.push(Finished { job: job.clone(), outcome });
     }
 
-    /// Asks runs to stop, and sees to it that they do.
-    fn stop_where(&mut self, reason: Stop, which: impl Fn(&Run) -> bool) {
-        let drop_at = Instant::now() + self.options.stop_grace;
-        for (number, slot) in &mut self.slots {
-            if slot.stage == Stage::Timeout && which(&slot.run) {
-                slot.run.request_stop(reason);
-                reschedule(&mut self.moments, *number, slot, Stage::Drop, drop_at);
-            }
-        }
-    }
-
     fn on_news(&mut self, news: News) {
         if news.lost {
             tracing::warn!(queue = %self.queue.name(), worker = %self.info.id, "the lease was lost; what runs is stopped");
-            self.stop_where(Stop::Lost, |_| true);
+            self.slots.stop_where(Stop::Lost, |_| true);
             self.greeted = false;
             self.doubted = matches!(self.under_way, Some(Call::Step(_)));
         }
         for (_, token) in &news.cancel {
-            self.stop_where(Stop::Cancelled, |run| run.job.token == *token);
+            self.slots.stop_where(Stop::Cancelled, |run| run.job.token == *token);
         }
         self.deliver(news.outbox);
     }
@@ -480,9 +437,8 @@ impl RunLoop {
     // ------------------------------------------------------------------ moments
 
     fn next_moment(&self) -> Option<Instant> {
-        let job = self.moments.first().map(|(at, _)| *at);
-        let to_stop = || self.slots.values().any(|slot| slot.stage == Stage::Timeout);
-        let drain = self.drain_until.filter(|_| to_stop());
+        let job = self.slots.next_moment();
+        let drain = self.drain_until.filter(|_| self.slots.any_undisturbed());
         // What still runs ends by moments of its own.
         let give_up = self.tell_until().filter(|_| self.slots.is_empty() && !self.greeted);
         job.into_iter().chain(drain).chain(give_up).min()
@@ -494,42 +450,16 @@ impl RunLoop {
             self.on_ended(ended);
         }
         let now = Instant::now();
-        while let Some((at, number)) = self.moments.first().copied() {
-            if at > now {
-                break;
-            }
-            self.moments.pop_first();
-            self.on_slot_moment(number, now);
+        for run in self.slots.on_moment(now) {
+            tracing::error!(
+                queue = %self.queue.name(), job = %run.job.spec.id, name = %run.job.spec.name,
+                "a handler could not be stopped: it neither awaits nor checks; its slot is given back and its writes are refused"
+            );
+            let outcome = task::stuck_outcome(&run, &self.options.backoff);
+            self.settle(&run, outcome, Duration::ZERO);
         }
         if self.drain_until.is_some_and(|until| until <= now) {
-            self.stop_where(Stop::Shutdown, |_| true);
-        }
-    }
-
-    fn on_slot_moment(&mut self, number: u64, now: Instant) {
-        let Some(slot) = self.slots.get_mut(&number) else { return };
-        slot.due = None;
-        match slot.stage {
-            Stage::Timeout => {
-                slot.run.request_stop(Stop::TimedOut);
-                let at = now + self.options.stop_grace;
-                reschedule(&mut self.moments, number, slot, Stage::Drop, at);
-            }
-            Stage::Drop => {
-                slot.task.abort();
-                let at = now + self.options.stuck_after;
-                reschedule(&mut self.moments, number, slot, Stage::Stuck, at);
-            }
-            Stage::Stuck => {
-                let run = slot.run.clone();
-                tracing::error!(
-                    queue = %self.queue.name(), job = %run.job.spec.id, name = %run.job.spec.name,
-                    "a handler could not be stopped: it neither awaits nor checks; its slot is given back and its writes are refused"
-                );
-                let outcome = task::stuck_outcome(&run, &self.options.backoff);
-                self.slots.remove(&number);
-                self.settle(&run, outcome, Duration::ZERO);
-            }
+            self.slots.stop_where(Stop::Shutdown, |_| true);
         }
     }
 
@@ -542,7 +472,7 @@ impl RunLoop {
             Command::Drain => self.drain_until = Some(now + self.options.drain),
             Command::Stop => {
                 self.drain_until = Some(now);
-                self.stop_where(Stop::Shutdown, |_| true);
+                self.slots.stop_where(Stop::Shutdown, |_| true);
             }
         }
         if self.is_draining() {
@@ -587,7 +517,7 @@ impl RunLoop {
         if !self.slots.is_empty() {
             // The backend was closed under running handlers, which have been asked to stop.
             let _ = tokio::time::timeout(self.options.stop_grace, self.tasks.wait()).await;
-            self.slots.values().for_each(|slot| slot.task.abort());
+            self.slots.abort_all();
         }
         // A handler that is stuck cannot be joined; everything else ends at once now.
         let joined = tokio::time::timeout(self.options.stuck_after, self.tasks.wait()).await;
@@ -595,21 +525,6 @@ impl RunLoop {
             tracing::error!(queue = %self.queue.name(), tasks = self.tasks.len(), "handlers are stuck and cannot be joined");
         }
     }
-}
-
-fn reschedule(
-    moments: &mut BTreeSet<(Instant, u64)>,
-    number: u64,
-    slot: &mut Slot,
-    stage: Stage,
-    at: Instant,
-) {
-    if let Some(due) = slot.due.take() {
-        moments.remove(&(due, number));
-    }
-    slot.stage = stage;
-    slot.due = Some(at);
-    moments.insert((at, number));
 }
 
 async fn next_answer(call: &mut Option<Call>) -> Answer {

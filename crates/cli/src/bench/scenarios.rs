@@ -275,14 +275,14 @@ async fn at_depth(backend: &str, arguments: &BenchArguments, depth: usize) -> an
     Ok(vec![Row { bytes_per_waiting_job: None, ..add }, process])
 }
 
-/// Processes a part of what waits, so that the depth stays about what it is.
+/// Processes as many as were added for the probe, so that the depth goes back to what it was.
 async fn process_some(
     stage: &Stage,
     backend: &str,
     arguments: &BenchArguments,
     depth: usize,
 ) -> anyhow::Result<Row> {
-    process(stage, backend, arguments, DEPTH_PROBE.min(depth), format!("process at {depth}"))
+    process(stage, backend, arguments, DEPTH_PROBE, format!("process at {depth}"))
         .await
         .map(|row| Row { note: Some(format!("{} at once", arguments.concurrency)), ..row })
 }
