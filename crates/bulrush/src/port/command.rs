@@ -75,7 +75,7 @@ pub struct Update {
 pub enum UpdateChange {
     /// How far it is.
     Progress(Progress),
-    /// Log lines.
+    /// Log lines, added to those that are there; sent twice they stand twice.
     Log(Vec<String>),
     /// New data, for the next attempt to go on from.
     Data(Bytes),

@@ -1,7 +1,7 @@
 //! The port: what a backend does for a queue, split by role, in batches.
 //!
 //! Its operations are the core's commands ([`crate::core`] is their executable meaning); an adapter gives them a place to live.
-//! Every operation may be repeated after a lost reply without harm. Expected outcomes are values; [`Error`] is for what the caller
+//! Every operation may be repeated after a lost reply without harm, but for log lines, which would stand twice. Expected outcomes are values; [`Error`] is for what the caller
 //! could not foresee or must mend. The API holds [`Enqueue`] and [`Inspect`] only, so it cannot take work even by accident.
 
 mod command;
