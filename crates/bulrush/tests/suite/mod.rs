@@ -271,6 +271,7 @@ macro_rules! conformance_suite {
                 invariant_1_counts_equal_what_pages_show,
                 a_sound_queue_is_checked_whole_in_slices_and_repaired_without_harm,
                 a_group_whose_pause_is_over_is_no_finding,
+                jobs_that_stalled_before_fewer_stalls_were_allowed_are_no_findings,
                 a_restart_keeps_settings_limits_pauses_and_keys,
                 a_restart_keeps_the_order_of_everything,
                 a_restart_takes_back_what_ran_and_counts_a_stall,

@@ -226,8 +226,15 @@ fn what_the_records_themselves_get_wrong_is_found_and_left_to_people() {
         let slot = slot(core, "waiting");
         core.jobs.get_mut(slot).status.attempts_made = 99;
     });
+    for (text, stalls) in [("waiting", 1), ("active", 1), ("completed", 2), ("failed", 2), ("cancelled", 2)] {
+        is_found_and_left(4, |core| {
+            let slot = slot(core, text);
+            core.jobs.get_mut(slot).status.stalls = stalls;
+        });
+    }
     is_found_and_left(4, |core| {
-        let slot = slot(core, "waiting");
-        core.jobs.get_mut(slot).status.stalls = 99;
+        let slot = slot(core, "completed");
+        core.jobs.get_mut(slot).status.run = 0;
+        core.jobs.get_mut(slot).status.attempts_made = 2;
     });
 }

@@ -55,6 +55,31 @@ pub async fn a_group_whose_pause_is_over_is_no_finding(rig: &Rig) {
     assert_eq!(order, ["a", "b", "c"]);
 }
 
+pub async fn jobs_that_stalled_before_fewer_stalls_were_allowed_are_no_findings(rig: &Rig) {
+    rig.configure(|config| config.stalls_max = 3).await;
+    rig.add_ids(&["runs", "ended", "died", "waits"]).await;
+    for stalls in 1..=3 {
+        rig.hand(stalls).take(4).await;
+        assert_eq!(rig.lose_workers().await, 4);
+    }
+    rig.configure(|config| config.stalls_max = 0).await;
+    assert_eq!(rig.findings(false).await, []);
+    let mut hand = rig.hand(4);
+    let taken = hand.take(3).await;
+    assert!(taken.iter().all(|job| job.stalls == 3), "they have their stalls still");
+    let job = |text: &str| taken.iter().find(|job| job.spec.id.as_str() == text).expect("it was taken");
+    hand.end(job("ended"), complete()).await;
+    hand.end(job("died"), fail()).await;
+    assert_eq!(rig.findings(false).await, []);
+    // The next stall is judged by the settings of the day.
+    rig.lose_workers().await;
+    assert_eq!(rig.state("runs").await, JobState::Failed);
+    assert_eq!(rig.findings(false).await, []);
+    rig.retry("runs").await;
+    rig.hand(5).take(1).await;
+    assert_eq!(rig.findings(true).await, []);
+}
+
 pub async fn a_restart_keeps_settings_limits_pauses_and_keys(rig: &mut Rig) {
     rig.configure(|config| {
         config.rate = Some(RateLimit { max: 3, per_ms: 60_000 });
