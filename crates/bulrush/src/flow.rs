@@ -1,15 +1,12 @@
 //! Bringing what queues have to tell each other to where it belongs.
 //!
 //! Whoever made outbox entries delivers them at once; maintenance hands out what was left. A delivery that fails half way is
-//! repeated later and harms nothing: the target knows each entry by the ids in it.
+//! repeated later and harms nothing: the target knows each entry by its source, number and time.
 
 use std::collections::BTreeMap;
 
-use crate::model::QueueName;
-use crate::port::{Delivery, Maintain, OutboxEntry, Result};
-
-/// Entries of one call: well within the bound of a call's items.
-const BATCH: usize = 500;
+use crate::model::{Bounds, CheckError, Load, QueueName};
+use crate::port::{Error, Maintain, OutboxEntry, Result};
 
 /// Delivers entries of `source`'s outbox, and what those deliveries cause in turn, and acknowledges each.
 ///
@@ -18,24 +15,52 @@ const BATCH: usize = 500;
 pub async fn deliver(backend: &dyn Maintain, source: &QueueName, entries: Vec<OutboxEntry>) -> Result<()> {
     let mut work: Vec<(QueueName, Vec<OutboxEntry>)> = vec![(source.clone(), entries)];
     while let Some((source, entries)) = work.pop() {
-        let mut by_target: BTreeMap<QueueName, (Vec<Delivery>, Vec<u64>)> = BTreeMap::new();
+        let mut by_target: BTreeMap<QueueName, Vec<OutboxEntry>> = BTreeMap::new();
         for entry in entries {
-            let (deliveries, seqs) = by_target.entry(entry.target).or_default();
-            deliveries.push(entry.delivery);
-            seqs.push(entry.seq);
+            by_target.entry(entry.target.clone()).or_default().push(entry);
         }
-        for (target, (mut deliveries, mut seqs)) in by_target {
-            while !deliveries.is_empty() {
-                let rest = deliveries.split_off(deliveries.len().min(BATCH));
-                let rest_seqs = seqs.split_off(seqs.len().min(BATCH));
-                let caused = backend.deliver(&target, deliveries).await?;
-                backend.acknowledge(&source, seqs).await?;
-                if !caused.is_empty() {
-                    work.push((target.clone(), caused));
+        for (target, entries) in by_target {
+            let mut parts = split(entries);
+            while let Some(mut part) = parts.pop() {
+                let seqs: Vec<u64> = part.iter().map(|entry| entry.seq).collect();
+                let delivered = backend.deliver(&target, &source, part.clone()).await;
+                let told = match delivered {
+                    Ok(caused) => {
+                        if !caused.is_empty() {
+                            work.push((target.clone(), caused));
+                        }
+                        backend.acknowledge(&source, seqs).await
+                    }
+                    Err(error) => Err(error),
+                };
+                match told {
+                    Ok(()) => {}
+                    // One of the two queues takes less in one call than others do.
+                    Err(error) if is_too_large(&error) && part.len() > 1 => {
+                        let rest = part.split_off(part.len() / 2);
+                        parts.extend([rest, part]);
+                    }
+                    Err(error) => return Err(error),
                 }
-                (deliveries, seqs) = (rest, rest_seqs);
             }
         }
     }
     Ok(())
+}
+
+/// Splits entries into calls within the default bounds, the first one last.
+fn split(mut entries: Vec<OutboxEntry>) -> Vec<Vec<OutboxEntry>> {
+    let bounds = Bounds::default();
+    let mut parts = Vec::new();
+    while !entries.is_empty() {
+        let fits = Load::fits(&bounds, entries.iter().map(OutboxEntry::load));
+        let rest = entries.split_off(fits);
+        parts.push(std::mem::replace(&mut entries, rest));
+    }
+    parts.reverse();
+    parts
+}
+
+fn is_too_large(error: &Error) -> bool {
+    matches!(error, Error::Bound(bound) | Error::Check(CheckError::Bound(bound)) if bound.is_of_call())
 }

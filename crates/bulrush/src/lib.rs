@@ -44,7 +44,7 @@
 //! - A job whose add was acknowledged ends as completed, failed or cancelled; nothing acknowledged is lost.
 //! - A job may run more than once (its worker died, its lease ran out), never with two runs that may both write: each take of a job
 //!   has a [`Token`](model::Token), and a stale one is refused. [`Context::token`] lets a handler fence its own writes the same way.
-//! - Every call may be repeated: ids, call numbers and tokens make the repeat harmless (a log line that is sent twice stands twice).
+//! - Every call may be repeated: ids, call numbers and tokens make the repeat harmless.
 //!
 //! # Where to look
 //! - [`model`]: the words: jobs, states, limits.

@@ -8,7 +8,7 @@ use bulrush::model::{
     Cause, ChildFailure, ChildState, ErrorKind, Finished, JobError, JobId, JobState, JobView, Keep, Millis,
     NewJob, Outcome, Parent, QueueConfig, QueueName, Taken, Token, When, WorkerId,
 };
-use bulrush::port::{AdminCommand, Delivery, Resume, Step, WorkerInfo};
+use bulrush::port::{AdminCommand, Delivery, OutboxEntry, Resume, Step, WorkerInfo};
 
 const START: Millis = 1_700_000_000_000;
 const WORKER: WorkerId = WorkerId(1);
@@ -104,6 +104,8 @@ const TABLE: [(Event, &[Cause], &str); 37] = [
 struct Stage {
     core: Core,
     now: Millis,
+    /// Entries brought so far.
+    mail: u64,
     call: u64,
     policy: ChildFailure,
     /// The job as it was last taken, or a token nobody issued.
@@ -140,6 +142,7 @@ impl Stage {
         let mut stage = Self {
             core: Core::new(queue(), config, START),
             now: START,
+            mail: 0,
             call: 0,
             policy,
             taken: Arc::new(Taken {
@@ -222,9 +225,16 @@ impl Stage {
         }
     }
 
+    fn deliver(&mut self, delivery: Delivery) {
+        let source = self.core.queue().clone();
+        self.mail += 1;
+        let entry = OutboxEntry { seq: self.mail, at: self.now, target: source.clone(), delivery };
+        self.apply(Command::Deliver(source, vec![entry]));
+    }
+
     fn child(&mut self, state: ChildState) {
         let news = Delivery::ChildSettled { parent: id(), child: own("child"), state };
-        self.apply(Command::Deliver(vec![news]));
+        self.deliver(news);
     }
 
     fn state(&self) -> Option<JobState> {
@@ -269,7 +279,7 @@ impl Stage {
             }
             Event::CancelledWithItsParent => {
                 let cancel = Delivery::CancelChild { child: id(), parent: own("parent") };
-                self.apply(Command::Deliver(vec![cancel]));
+                self.deliver(cancel);
             }
             Event::LastChildSettles => self.child(ChildState::Completed { result: None }),
             Event::ChildFails | Event::ChildFailsAndIsIgnored | Event::ChildFailsAndParentGoesOn => {

@@ -17,9 +17,9 @@ use crate::model::{
     Child, EventPage, JobId, JobPage, JobView, Millis, NewJob, PageRequest, QueueConfig, QueueName, Rollup,
 };
 use crate::port::{
-    AddReply, AdminCommand, AdminReply, Backend, BoxFuture, Delivery, Enqueue, Error, Explanation, Inspect,
-    Maintain, Maintained, OutboxEntry, QueueInfo, Renew, RenewReply, Result, Resume, ResumeReply, Settled,
-    Step, StepReply, Update, VerifyPage, Work, WorkerState,
+    AddReply, AdminCommand, AdminReply, Backend, BoxFuture, Enqueue, Error, Explanation, Inspect, Maintain,
+    Maintained, OutboxEntry, QueueInfo, Renew, RenewReply, Result, Resume, ResumeReply, Settled, Step,
+    StepReply, Update, VerifyPage, Work, WorkerState,
 };
 
 /// Makes facts durable. The memory backend has none.
@@ -352,16 +352,14 @@ impl Maintain for Embedded {
     fn deliver<'a>(
         &'a self,
         queue: &'a QueueName,
-        deliveries: Vec<Delivery>,
+        source: &'a QueueName,
+        entries: Vec<OutboxEntry>,
     ) -> BoxFuture<'a, Result<Vec<OutboxEntry>>> {
-        self.run(queue, move |core, now| Ok(core.deliver(deliveries, now)))
+        self.run(queue, move |core, now| core.deliver(source, entries, now))
     }
 
     fn acknowledge<'a>(&'a self, queue: &'a QueueName, entries: Vec<u64>) -> BoxFuture<'a, Result<()>> {
-        self.run(queue, move |core, now| {
-            core.acknowledge(&entries, now);
-            Ok(())
-        })
+        self.run(queue, move |core, now| core.acknowledge(&entries, now))
     }
 }
 

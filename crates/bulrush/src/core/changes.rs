@@ -12,6 +12,21 @@ use super::slab::Kin;
 use crate::model::{Child, ChildFailure, JobId, Millis, QueueConfig, Rollup, Spec, Status, Token};
 use crate::port::{OutboxEntry, Totals};
 
+/// A run that is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Running {
+    /// The right to write.
+    pub token: Token,
+    /// When it started.
+    pub started: Millis,
+    /// When it is taken back even from a live worker.
+    pub deadline: Option<Millis>,
+    /// Somebody asked it to stop.
+    pub cancel: bool,
+    /// Log lines that it has written.
+    pub lines: u32,
+}
+
 /// Something a store must keep.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Fact<'a> {
@@ -21,8 +36,8 @@ pub enum Fact<'a> {
         serial: u64,
         /// Place in its collection.
         order: i64,
-        /// While active: token, start, deadline, cancel flag.
-        active: Option<(Token, Millis, Option<Millis>, bool)>,
+        /// Its run, while it is active.
+        active: Option<Running>,
         /// Log lines that are kept, the last of those written: lines before them are gone.
         logs: u32,
         /// What was asked for; the payload is told by its own fact.
@@ -352,7 +367,13 @@ impl super::Core {
 
     fn tell_job(&self, slot: u32, sink: &mut impl FactSink) {
         let job = self.jobs.get(slot);
-        let active = job.active.map(|active| (active.token, active.started, active.deadline, active.cancel));
+        let active = job.active.map(|active| Running {
+            token: active.token,
+            started: active.started,
+            deadline: active.deadline,
+            cancel: active.cancel,
+            lines: active.lines,
+        });
         let (serial, order, logs) = (job.serial, job.order, job.logs.len() as u32);
         sink.keep(Fact::Job { serial, order, active, logs, spec: &job.spec, status: &job.status });
     }

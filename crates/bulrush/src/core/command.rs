@@ -2,9 +2,9 @@
 //! backends use. Backends call the methods directly.
 
 use super::Core;
-use crate::model::{JobId, JobPage, JobView, Millis, NewJob, PageRequest, QueueConfig};
+use crate::model::{JobId, JobPage, JobView, Millis, NewJob, PageRequest, QueueConfig, QueueName};
 use crate::port::{
-    AddReply, AdminCommand, AdminReply, Delivery, Error, Maintained, OutboxEntry, Renew, RenewReply, Resume,
+    AddReply, AdminCommand, AdminReply, Error, Maintained, OutboxEntry, Renew, RenewReply, Resume,
     ResumeReply, Settled, Step, StepReply, Update,
 };
 
@@ -20,7 +20,7 @@ pub enum Command {
     Maintain,
     Configure(Box<QueueConfig>),
     Admin(AdminCommand),
-    Deliver(Vec<Delivery>),
+    Deliver(QueueName, Vec<OutboxEntry>),
     Acknowledge(Vec<u64>),
     Get(Vec<JobId>),
     Page(PageRequest),
@@ -61,9 +61,9 @@ impl Core {
                 Reply::Done
             }
             Command::Admin(command) => Reply::Admin(self.admin(command, now)?),
-            Command::Deliver(deliveries) => Reply::Deliver(self.deliver(deliveries, now)),
+            Command::Deliver(source, entries) => Reply::Deliver(self.deliver(&source, entries, now)?),
             Command::Acknowledge(entries) => {
-                self.acknowledge(&entries, now);
+                self.acknowledge(&entries, now)?;
                 Reply::Done
             }
             Command::Get(ids) => Reply::Get(self.get(&ids)),

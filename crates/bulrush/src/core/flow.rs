@@ -1,40 +1,100 @@
 //! Flows and the outbox. Nothing is assumed atomic across queues: what one queue has to tell another is written to its own outbox in
-//! the command that makes it true, is delivered again until it is acknowledged, and taking it in twice is harmless.
+//! the command that makes it true, is delivered again until it is acknowledged, and taking it in twice is harmless: a job that was
+//! delivered is remembered by its entry, also when it has ended and is gone, and so is a cancel that came before its job.
+
+use std::sync::Arc;
 
 use super::{Core, own_error};
 use crate::model::{
-    Cause, ChildFailure, ChildState, ErrorKind, EventKind, JobId, JobState, Millis, NewJob, WorkerId,
+    Bound, BoundError, Cause, ChildFailure, ChildState, Dedup, ErrorKind, EventKind, JobId, JobState, Load,
+    Millis, NewJob, QueueName, WorkerId,
 };
-use crate::port::{AddOutcome, Delivery, OutboxEntry};
+use crate::port::{AddOutcome, Delivery, Error, OutboxEntry};
+
+/// How long a delivery is remembered, ms: as long as the key of a follow-up.
+const REMEMBERED_MS: u64 = 24 * 3_600 * 1_000;
 
 impl Core {
-    /// Takes in what other queues' outboxes hold for this one. Returns what this queue's outbox holds because of it.
-    pub fn deliver(&mut self, deliveries: Vec<Delivery>, now: Millis) -> Vec<OutboxEntry> {
+    /// Takes in entries of another queue's outbox that are for this one. Returns what this queue's outbox holds because of it.
+    ///
+    /// # Errors
+    /// More than one entry that are too much for one call; nothing was changed.
+    pub fn deliver(
+        &mut self,
+        source: &QueueName,
+        entries: Vec<OutboxEntry>,
+        now: Millis,
+    ) -> Result<Vec<OutboxEntry>, Error> {
+        if entries.len() > 1 {
+            let mut load = Load::new(&self.config.bounds, 0);
+            for (item, entry) in entries.iter().enumerate() {
+                let (items, bytes) = entry.load();
+                load.take(items, bytes, item)?;
+            }
+        }
         self.advance(now);
         let mut outbox = Vec::new();
-        for delivery in deliveries {
+        for OutboxEntry { seq, at, delivery, .. } in entries {
             match delivery {
-                Delivery::Add(job) => self.deliver_job(*job, &mut outbox),
+                Delivery::Add(job) => self.deliver_job(source, (seq, at), *job, &mut outbox),
                 Delivery::ChildSettled { parent, child, state } => {
                     self.child_settled(&parent, &child, state, &mut outbox);
                 }
-                Delivery::CancelChild { child, parent } => self.cancel_child(&child, &parent, &mut outbox),
+                Delivery::CancelChild { child, parent } => {
+                    self.cancel_child(source, seq, &child, &parent, &mut outbox);
+                }
             }
         }
-        outbox
+        Ok(outbox)
     }
 
     /// Forgets outbox entries that were delivered.
-    pub fn acknowledge(&mut self, entries: &[u64], now: Millis) {
+    ///
+    /// # Errors
+    /// More entries than a call may carry; nothing was changed.
+    pub fn acknowledge(&mut self, entries: &[u64], now: Millis) -> Result<(), Error> {
+        BoundError::check(Bound::CallItems, entries.len(), self.config.bounds.call_items, 0)?;
         self.advance(now);
         for seq in entries {
             if self.outbox.remove(seq).is_some() && self.changes.wanted {
                 self.changes.outbox.push(*seq);
             }
         }
+        Ok(())
     }
 
-    fn deliver_job(&mut self, job: NewJob, outbox: &mut Vec<OutboxEntry>) {
+    /// Remembers something for [`REMEMBERED_MS`] from now on, under a key that no job can ask for.
+    fn remember(&mut self, key: &Arc<str>, id: &JobId, number: u64) {
+        let dedup = Dedup { key: key.clone(), ttl_ms: Some(REMEMBERED_MS), fingerprint: Some(number) };
+        self.dedup.hold(&dedup, id, self.now);
+        if self.changes.wanted {
+            self.changes.keys.push(key.clone());
+        }
+    }
+
+    /// The highest number that was remembered under a key.
+    fn remembered(&self, key: &str) -> Option<u64> {
+        self.dedup.holder(key, self.now)?.fingerprint
+    }
+
+    /// A job from another queue's outbox. A repeat is known by its entry, for the job may have ended and be gone since.
+    fn deliver_job(
+        &mut self,
+        source: &QueueName,
+        (seq, at): (u64, Millis),
+        job: NewJob,
+        outbox: &mut Vec<OutboxEntry>,
+    ) {
+        // A key that lasts as long tells the same.
+        let own_key = job.spec.dedup.as_ref().and_then(|dedup| dedup.ttl_ms);
+        if own_key.is_none_or(|ttl_ms| ttl_ms < REMEMBERED_MS) {
+            let key: Arc<str> = format!("{}add:{source}:{seq}:{at}", Dedup::RESERVED).into();
+            let repeated = self.remembered(&key).is_some();
+            self.remember(&key, &job.spec.id, seq);
+            if repeated {
+                return;
+            }
+        }
         let Some(parent) = job.spec.parent.clone() else {
             self.add_one(job, true, outbox);
             return;
@@ -42,13 +102,25 @@ impl Core {
         let child = job.spec.id.clone();
         let added = self.add_one(job, true, outbox);
         if added.is_new() {
+            // The parent was cancelled after it wrote this, and the word of it was faster.
+            let cancelled = self.remembered(&cancel_key(source, &parent.id, &child));
+            if cancelled.is_some_and(|cancel| cancel > seq)
+                && let Some(slot) = self.find(&child)
+            {
+                self.cancel_now(slot, outbox);
+            }
             return;
         }
         let from = self.next_outbox;
         match self.find(&added.id).map(|slot| (slot, self.jobs.get(slot))) {
             // A repeat finds its own job. One that has ended tells so again: a parent that was added anew would wait for ever.
             Some((slot, job))
-                if added.id == child && job.spec.parent.as_ref().is_some_and(|p| p.id == parent.id) =>
+                if added.id == child
+                    && job
+                        .spec
+                        .parent
+                        .as_ref()
+                        .is_some_and(|p| p.id == parent.id && p.queue == parent.queue) =>
             {
                 let state = job.status.state;
                 if state.is_terminal() {
@@ -170,10 +242,24 @@ impl Core {
         self.emit(if waits { EventKind::Waiting } else { EventKind::Delayed }, slot);
     }
 
-    fn cancel_child(&mut self, child: &JobId, parent: &JobId, outbox: &mut Vec<OutboxEntry>) {
+    /// A parent in `source` was cancelled. The word is remembered: the child may come later, and a repeat must leave the child of a
+    /// flow alone that was added anew under the same ids.
+    fn cancel_child(
+        &mut self,
+        source: &QueueName,
+        seq: u64,
+        child: &JobId,
+        parent: &JobId,
+        outbox: &mut Vec<OutboxEntry>,
+    ) {
+        let key: Arc<str> = cancel_key(source, parent, child).into();
+        if self.remembered(&key).is_some_and(|last| last >= seq) {
+            return;
+        }
+        self.remember(&key, child, seq);
         let Some(slot) = self.find(child) else { return };
         let job = self.jobs.get(slot);
-        let own = job.spec.parent.as_ref().is_some_and(|p| p.id == *parent);
+        let own = job.spec.parent.as_ref().is_some_and(|p| p.id == *parent && p.queue == *source);
         let unstarted =
             matches!(job.status.state, JobState::Waiting | JobState::Delayed | JobState::WaitingChildren);
         if own && unstarted {
@@ -203,4 +289,8 @@ impl Core {
             }
         }
     }
+}
+
+fn cancel_key(source: &QueueName, parent: &JobId, child: &JobId) -> String {
+    format!("{}cancel:{source}:{parent}:{child}", Dedup::RESERVED)
 }

@@ -8,7 +8,7 @@ use super::slab::Active;
 use super::step::Stored;
 use super::{Core, SLICE, cut, own_error};
 use crate::model::{
-    Bound, BoundError, Cause, ErrorKind, EventKind, JobId, JobState, Millis, Token, WorkerId,
+    Bound, BoundError, Cause, ErrorKind, EventKind, JobId, JobState, Load, Millis, Token, WorkerId,
 };
 use crate::port::{
     Error, Maintained, OutboxEntry, Renew, RenewReply, Resume, ResumeReply, Settled, Update, UpdateChange,
@@ -223,21 +223,23 @@ impl Core {
     /// Something beyond the queue's bounds; nothing was changed.
     pub fn update(&mut self, updates: Vec<Update>, now: Millis) -> Result<Vec<Settled>, Error> {
         let bounds = self.config.bounds;
+        let mut load = Load::new(&bounds, bounds.data_bytes);
         for (item, update) in updates.iter().enumerate() {
             match &update.change {
                 UpdateChange::Data(data) => {
                     BoundError::check(Bound::Data, data.len(), bounds.data_bytes, item)?;
                 }
-                UpdateChange::Log(lines) => {
+                UpdateChange::Log { lines, .. } => {
                     let longest = lines.iter().map(String::len).max().unwrap_or(0);
                     BoundError::check(Bound::LogLine, longest, bounds.log_line_bytes, item)?;
-                    BoundError::check(Bound::CallItems, lines.len(), bounds.call_items, item)?;
                 }
                 UpdateChange::Progress(progress) => {
                     let len = progress.data.as_ref().map_or(0, bytes::Bytes::len);
                     BoundError::check(Bound::Progress, len, bounds.progress_bytes, item)?;
                 }
             }
+            let (items, bytes) = update.change.load();
+            load.take(items, bytes, item)?;
         }
         self.advance(now);
         Ok(updates.into_iter().map(|update| self.update_one(update)).collect())
@@ -263,8 +265,11 @@ impl Core {
                 job.status.progress = Some(progress.into());
                 self.emit(EventKind::Progress { percent }, slot);
             }
-            UpdateChange::Log(lines) => {
-                for line in lines {
+            UpdateChange::Log { from, lines } => {
+                let Some(active) = job.active.as_mut() else { return Settled::Stale };
+                let known = active.lines.saturating_sub(from) as usize;
+                active.lines = active.lines.max(from.saturating_add(lines.len() as u32));
+                for line in lines.into_iter().skip(known) {
                     if wanted {
                         self.changes.logs.push((slot, job.status.log_lines));
                     }

@@ -32,7 +32,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-pub use changes::{ExportCursor, Fact, FactSink, Meta};
+pub use changes::{ExportCursor, Fact, FactSink, Meta, Running};
 pub use command::{Command, Reply};
 pub use dedup::Held;
 pub use restore::Restore;

@@ -221,6 +221,13 @@ impl Ready {
         !self.ring.is_empty()
     }
 
+    /// The job that [`pop`](Self::pop) takes next.
+    pub fn peek(&self, jobs: &Jobs) -> Option<Entry> {
+        let (_, member) = self.ring.first_key_value()?;
+        let (_, lane) = self.group(member.as_deref())?.lanes.first_key_value()?;
+        lane.peek(jobs)
+    }
+
     /// Takes the next job. The caller moves its generation on and calls [`started`](Self::started).
     pub fn pop(&mut self, jobs: &Jobs, config: &QueueConfig) -> Option<Entry> {
         let (ticket, member) =

@@ -8,12 +8,12 @@ use hashbrown::{HashMap, HashSet};
 
 use super::Core;
 use super::add::OWNER_INDEX_MAX;
-use super::changes::Meta;
+use super::changes::{Meta, Running};
 use super::dedup::Held;
 use super::lane::{Entry, Lane};
 use super::slab::{Active, Family, Kin, Slot};
 use crate::model::{
-    Child, ChildFailure, Counts, JobState, Millis, QueueConfig, QueueName, Rollup, Spec, Status, Token,
+    Child, ChildFailure, Counts, JobState, Millis, QueueConfig, QueueName, Rollup, Spec, Status,
 };
 use crate::port::OutboxEntry;
 
@@ -63,17 +63,18 @@ impl Restore {
         &mut self,
         serial: u64,
         order: i64,
-        active: Option<(Token, Millis, Option<Millis>, bool)>,
+        active: Option<Running>,
         logs: u32,
         mut spec: Spec,
         status: Status,
     ) {
         spec.name = self.names.get_or_insert_with(&spec.name, Arc::clone).clone();
-        let active = active.map(|(token, started, deadline, cancel)| Active {
-            token,
-            started,
-            deadline,
-            cancel,
+        let active = active.map(|run| Active {
+            token: run.token,
+            started: run.started,
+            deadline: run.deadline,
+            cancel: run.cancel,
+            lines: run.lines,
             position: 0,
         });
         let draft = self.jobs.entry(serial).or_default();
@@ -413,8 +414,11 @@ mod tests {
         core.configure(config.clone(), 1).unwrap();
         core.add(vec![job("a")], 1).unwrap();
         let held = take(&mut core, 1, 1, 2).remove(0);
+        let mut written = 0;
         let mut log = |core: &mut Core, lines: &[&str]| {
-            let change = UpdateChange::Log(lines.iter().map(ToString::to_string).collect());
+            let change =
+                UpdateChange::Log { from: written, lines: lines.iter().map(ToString::to_string).collect() };
+            written += lines.len() as u32;
             let update = Update { id: held.id().clone(), token: held.job.token, change };
             core.update(vec![update], 3).unwrap();
             core.drain_changes(&mut facts);

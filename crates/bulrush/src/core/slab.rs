@@ -34,6 +34,8 @@ pub(super) struct Active {
     pub started: Millis,
     pub deadline: Option<Millis>,
     pub cancel: bool,
+    /// Log lines that this run has written.
+    pub lines: u32,
     /// Where in the worker's list the job stands.
     pub position: usize,
 }

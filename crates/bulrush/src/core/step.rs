@@ -7,7 +7,7 @@ use super::ready::Member;
 use super::slab::Active;
 use super::{Core, SLICE};
 use crate::model::{
-    Bound, BoundError, Cause, EventKind, Finished, JobError, JobState, Millis, Outcome, Taken, Token,
+    Bound, BoundError, Cause, EventKind, Finished, JobError, JobState, Load, Millis, Outcome, Taken, Token,
     WorkerId,
 };
 use crate::port::{Delivery, Error, OutboxEntry, Settled, Step, StepReply};
@@ -118,12 +118,15 @@ impl Core {
 
     fn check_finished(&self, finished: &[Finished]) -> Result<(), Error> {
         let bounds = &self.config.bounds;
+        let mut load = Load::new(bounds, bounds.result_bytes);
         for (item, finished) in finished.iter().enumerate() {
             if let Outcome::Complete { result, follow_ups } = &finished.outcome {
                 let len = result.as_ref().map_or(0, bytes::Bytes::len);
                 BoundError::check(Bound::Result, len, bounds.result_bytes, item)?;
                 check_call(follow_ups.iter().map(|(_, job)| job), bounds, |_| item)?;
             }
+            let (items, bytes) = finished.outcome.load();
+            load.take(items, bytes, item)?;
         }
         Ok(())
     }
@@ -241,7 +244,7 @@ impl Core {
 
     /// How many jobs may start now.
     fn allowance(&mut self, want: usize) -> usize {
-        let mut room = want.min(SLICE);
+        let mut room = want.min(SLICE).min(self.config.bounds.call_items);
         if room == 0 || self.paused || self.limited_until > self.now {
             return 0;
         }
@@ -279,6 +282,12 @@ impl Core {
         let mut bytes = self.config.bounds.call_bytes;
         let mut taken = Vec::with_capacity(room.min(self.counts.waiting as usize));
         while taken.len() < room {
+            if !taken.is_empty() {
+                let next = self.ready.peek(&self.jobs).map(|entry| self.jobs.get(entry.slot));
+                if next.is_some_and(|job| job.spec.data.len() > bytes) {
+                    break;
+                }
+            }
             let Some(entry) = self.ready.pop(&self.jobs, &self.config) else { break };
             let slot = entry.slot;
             let active = self.start(slot, worker, call);
@@ -286,9 +295,6 @@ impl Core {
             stored.push((slot, self.jobs.get(slot).serial));
             bytes = bytes.saturating_sub(job.spec.data.len());
             taken.push(job);
-            if bytes == 0 {
-                break;
-            }
         }
         if !taken.is_empty() {
             if self.config.rate.is_some() {
@@ -315,7 +321,7 @@ impl Core {
         let deadline =
             job.spec.timeout_ms.map(|timeout| now.saturating_add(timeout).saturating_add(DEADLINE_MARGIN_MS));
         let token = Token { run: job.status.run, worker, take };
-        let active = Active { token, started: now, deadline, cancel: false, position };
+        let active = Active { token, started: now, deadline, cancel: false, lines: 0, position };
         job.active = Some(active);
         let member: Member = job.spec.group.clone();
         self.enter_active(slot, active);

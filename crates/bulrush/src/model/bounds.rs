@@ -26,7 +26,7 @@ pub struct Bounds {
     pub tags: usize,
     /// A name, tag, group, key or owner, bytes.
     pub label_bytes: usize,
-    /// Jobs in one call, a flow's children included.
+    /// Items of one call: jobs, a flow's children and follow-ups included; log lines; ids.
     pub call_items: usize,
     /// All payloads of one call, bytes.
     pub call_bytes: usize,
@@ -89,7 +89,7 @@ impl fmt::Display for Bound {
             Self::LogLine => "log line bytes",
             Self::Tags => "tags per job",
             Self::Label => "bytes of a name, tag, group, key or owner",
-            Self::CallItems => "jobs per call",
+            Self::CallItems => "items per call",
             Self::CallBytes => "payload bytes per call",
             Self::Priority => "priority",
             Self::Attempts => "attempts",
@@ -117,5 +117,43 @@ impl BoundError {
     /// An error unless `seen` is within `max`.
     pub(crate) fn check(bound: Bound, seen: usize, max: usize, item: usize) -> Result<(), Self> {
         if seen <= max { Ok(()) } else { Err(Self { bound, seen: seen as u64, max: max as u64, item }) }
+    }
+}
+
+/// What a call carries so far, held against the bounds of a call.
+#[derive(Debug, Clone)]
+pub(crate) struct Load {
+    items: usize,
+    items_max: usize,
+    bytes: usize,
+    bytes_max: usize,
+}
+
+impl Load {
+    /// An empty call one part of which may be `one` bytes large, whatever a call may be otherwise.
+    pub fn new(bounds: &Bounds, one: usize) -> Self {
+        Self { items: 0, items_max: bounds.call_items, bytes: 0, bytes_max: bounds.call_bytes.max(one) }
+    }
+
+    /// Takes another part of the call in; the error names its place.
+    pub fn take(&mut self, items: usize, bytes: usize, item: usize) -> Result<(), BoundError> {
+        let (items, bytes) = (self.items.saturating_add(items), self.bytes.saturating_add(bytes));
+        BoundError::check(Bound::CallItems, items, self.items_max, item)?;
+        BoundError::check(Bound::CallBytes, bytes, self.bytes_max, item)?;
+        (self.items, self.bytes) = (items, bytes);
+        Ok(())
+    }
+
+    /// How many of these parts, given as items and bytes, fit into one call; at least one, so that whoever splits gets on.
+    pub fn fits(bounds: &Bounds, parts: impl Iterator<Item = (usize, usize)>) -> usize {
+        let mut load = Self::new(bounds, 0);
+        parts.take_while(|(items, bytes)| load.take(*items, *bytes, 0).is_ok()).count().max(1)
+    }
+}
+
+impl BoundError {
+    /// Whether the call as a whole was too large: in parts it may be taken.
+    pub(crate) fn is_of_call(&self) -> bool {
+        matches!(self.bound, Bound::CallItems | Bound::CallBytes)
     }
 }

@@ -15,6 +15,7 @@ mod state;
 mod token;
 
 pub use backoff::{Backoff, Curve, Jitter};
+pub(crate) use bounds::Load;
 pub use bounds::{Bound, BoundError, Bounds};
 pub use config::{GroupConfig, Keep, QueueConfig, RateLimit, Retention};
 pub use event::{Event, EventKind, EventPage};

@@ -31,6 +31,11 @@ pub struct Dedup {
     pub fingerprint: Option<u64>,
 }
 
+impl Dedup {
+    /// What the keys begin with under which a queue remembers things for itself; no job may ask for one.
+    pub(crate) const RESERVED: char = '\0';
+}
+
 /// What a child's failure means to its parent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -224,6 +229,9 @@ impl NewJob {
         if spec.name.is_empty() {
             return Err(CheckError::NoName { item });
         }
+        if spec.dedup.as_ref().is_some_and(|dedup| dedup.key.starts_with(Dedup::RESERVED)) {
+            return Err(CheckError::ReservedKey { item });
+        }
         if spec.group.is_some() && !self.default_priority {
             return Err(CheckError::PriorityInGroup { item });
         }
@@ -256,6 +264,14 @@ pub enum CheckError {
         /// Place in the call.
         item: usize,
     },
+    /// Keys of the queue's own begin so.
+    #[error(
+        "job {item} of the call has a deduplication key that begins with a NUL character, as only the queue's own do"
+    )]
+    ReservedKey {
+        /// Place in the call.
+        item: usize,
+    },
     /// Groups take turns; a priority has no meaning among them.
     #[error("job {item} of the call has both a group and a priority: give the group a weight instead")]
     PriorityInGroup {
@@ -277,6 +293,7 @@ impl CheckError {
             Self::Bound(bound) => Some(bound.item),
             Self::NoAttempts { item }
             | Self::NoName { item }
+            | Self::ReservedKey { item }
             | Self::PriorityInGroup { item }
             | Self::RepeatedId { item } => Some(*item),
         }

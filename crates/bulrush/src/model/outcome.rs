@@ -87,3 +87,23 @@ pub enum Outcome {
     /// The handler stopped because somebody asked for it.
     Cancelled,
 }
+
+impl Outcome {
+    /// What it adds to a call: items (at least itself) and bytes of payload.
+    pub(crate) fn load(&self) -> (usize, usize) {
+        match self {
+            Self::Complete { result, follow_ups } => {
+                let items: usize = follow_ups.iter().map(|(_, job)| job.tree_len()).sum();
+                let bytes: usize = follow_ups.iter().map(|(_, job)| job.tree_bytes()).sum();
+                (items.max(1), bytes + result.as_ref().map_or(0, Bytes::len))
+            }
+            // An error's message is cut to its bound.
+            Self::Retry { .. }
+            | Self::Fail { .. }
+            | Self::Snooze { .. }
+            | Self::RateLimited { .. }
+            | Self::Release
+            | Self::Cancelled => (1, 0),
+        }
+    }
+}

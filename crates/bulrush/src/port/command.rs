@@ -75,10 +75,26 @@ pub struct Update {
 pub enum UpdateChange {
     /// How far it is.
     Progress(Progress),
-    /// Log lines, added to those that are there; sent twice they stand twice.
-    Log(Vec<String>),
+    /// Log lines, added to those that are there.
+    Log {
+        /// How many lines this run has written before these: what a repeat brings again is left out.
+        from: u32,
+        /// The lines.
+        lines: Vec<String>,
+    },
     /// New data, for the next attempt to go on from.
     Data(Bytes),
+}
+
+impl UpdateChange {
+    /// What it adds to a call: items and bytes of payload.
+    pub(crate) fn load(&self) -> (usize, usize) {
+        match self {
+            Self::Progress(progress) => (1, progress.data.as_ref().map_or(0, Bytes::len)),
+            Self::Log { lines, .. } => (lines.len(), lines.iter().map(String::len).sum()),
+            Self::Data(data) => (1, data.len()),
+        }
+    }
 }
 
 /// What one queue has to tell another, held until it is acknowledged.
@@ -94,7 +110,20 @@ pub struct OutboxEntry {
     pub delivery: Delivery,
 }
 
-/// What one queue tells another. Taking one in twice is harmless.
+impl OutboxEntry {
+    /// What it adds to a call: items and bytes of payload.
+    pub(crate) fn load(&self) -> (usize, usize) {
+        match &self.delivery {
+            Delivery::Add(job) => (job.tree_len(), job.tree_bytes()),
+            Delivery::ChildSettled { state: ChildState::Completed { result }, .. } => {
+                (1, result.as_ref().map_or(0, Bytes::len))
+            }
+            Delivery::ChildSettled { .. } | Delivery::CancelChild { .. } => (1, 0),
+        }
+    }
+}
+
+/// What one queue tells another.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Delivery {
     /// A follow-up or a flow's child.
@@ -112,7 +141,7 @@ pub enum Delivery {
     CancelChild {
         /// The child, in the target queue.
         child: JobId,
-        /// Its parent: somebody else's job of the same id is left alone.
+        /// Its parent, in the queue that tells: somebody else's job of the same id is left alone.
         parent: JobId,
     },
 }

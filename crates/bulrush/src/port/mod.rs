@@ -1,8 +1,11 @@
 //! The port: what a backend does for a queue, split by role, in batches.
 //!
 //! Its operations are the core's commands ([`crate::core`] is their executable meaning); an adapter gives them a place to live.
-//! Every operation may be repeated after a lost reply without harm, but for log lines, which would stand twice. Expected outcomes are values; [`Error`] is for what the caller
+//! Every operation may be repeated after a lost reply without harm. Expected outcomes are values; [`Error`] is for what the caller
 //! could not foresee or must mend. The API holds [`Enqueue`] and [`Inspect`] only, so it cannot take work even by accident.
+//!
+//! Every call is bounded by the queue's [`Bounds`](crate::model::Bounds): at most `call_items` items and `call_bytes` bytes of
+//! payload, or nothing is changed and a [`BoundError`](crate::model::BoundError) names the bound. Who has more splits it.
 
 mod command;
 mod error;
@@ -131,11 +134,15 @@ pub trait Maintain: Send + Sync {
     fn configure<'a>(&'a self, queue: &'a QueueName, config: QueueConfig) -> BoxFuture<'a, Result<()>>;
     /// Does what an administrator asks.
     fn admin<'a>(&'a self, queue: &'a QueueName, command: AdminCommand) -> BoxFuture<'a, Result<AdminReply>>;
-    /// Takes in what another queue's outbox holds for this one; the reply is what this one's outbox holds because of it.
+    /// Takes in entries of `source`'s outbox that are for this queue; the reply is what this one's outbox holds because of it.
+    ///
+    /// An entry is known by its source, number and time: taken in again, it changes nothing. One entry alone is never too large,
+    /// because it was admitted where it was made.
     fn deliver<'a>(
         &'a self,
         queue: &'a QueueName,
-        deliveries: Vec<Delivery>,
+        source: &'a QueueName,
+        entries: Vec<OutboxEntry>,
     ) -> BoxFuture<'a, Result<Vec<OutboxEntry>>>;
     /// Forgets outbox entries that were delivered.
     fn acknowledge<'a>(&'a self, queue: &'a QueueName, entries: Vec<u64>) -> BoxFuture<'a, Result<()>>;

@@ -1,6 +1,6 @@
 //! What a handler knows and may do while it runs.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
@@ -40,6 +40,8 @@ pub(super) struct Run {
     stopped: Notify,
     token: OnceLock<CancellationToken>,
     follow_ups: Mutex<Vec<(QueueName, NewJob)>>,
+    /// Log lines handed in so far.
+    pub lines: AtomicU32,
 }
 
 impl Run {
@@ -51,6 +53,7 @@ impl Run {
             stopped: Notify::new(),
             token: OnceLock::new(),
             follow_ups: Mutex::default(),
+            lines: AtomicU32::new(0),
         }
     }
 
@@ -174,7 +177,7 @@ impl Context {
 
     /// Adds a line to the job's log. Returns at once.
     pub fn log(&self, line: impl Into<String>) {
-        self.updates.post(&self.run, UpdateChange::Log(vec![line.into()]));
+        self.updates.post(&self.run, UpdateChange::Log { from: 0, lines: vec![line.into()] });
     }
 
     /// Replaces the job's data, for the next attempt to go on from. Returns when it is written.

@@ -23,7 +23,9 @@ use super::updates::Updates;
 use super::{Command, WorkerGauge, WorkerOptions};
 use crate::clock::{Clock, SystemClock};
 use crate::flow;
-use crate::model::{ErrorKind, Finished, JobError, JobId, Millis, Outcome, QueueConfig, Taken, Token};
+use crate::model::{
+    CheckError, ErrorKind, Finished, JobError, JobId, Load, Millis, Outcome, QueueConfig, Taken, Token,
+};
 use crate::port::{
     Backend, Error, OutboxEntry, Result, Resume, ResumeReply, Settled, Step, StepReply, WorkerInfo,
 };
@@ -77,6 +79,8 @@ pub(super) struct RunLoop {
     /// The lease was lost while a call was under way: what it took may have been given to others meanwhile.
     doubted: bool,
     pause: Duration,
+    /// Jobs that the next call settles at most: fewer after one that was too large, because the bounds have changed.
+    send_max: usize,
 
     slots: Slots,
     finished: Vec<Finished>,
@@ -126,6 +130,7 @@ impl RunLoop {
             greeted: false,
             doubted: false,
             pause: PAUSE_FIRST,
+            send_max: STEP_MAX,
             slots,
             finished: Vec::new(),
             drain_until: None,
@@ -224,7 +229,9 @@ impl RunLoop {
         if self.finished.is_empty() && !(self.look && want > 0) {
             return;
         }
-        let rest = self.finished.split_off(self.finished.len().min(STEP_MAX));
+        let loads = self.finished.iter().take(self.send_max).map(|finished| finished.outcome.load());
+        let fits = Load::fits(&self.config.bounds, loads).min(self.finished.len());
+        let rest = self.finished.split_off(fits);
         let finished = std::mem::replace(&mut self.finished, rest);
         self.sent.clone_from(&finished);
         self.call += 1;
@@ -285,9 +292,10 @@ impl RunLoop {
             Answer::Step(Ok(reply)) => self.on_step(reply),
             Answer::Step(Err(error)) => {
                 let mut unsettled = std::mem::take(&mut self.sent);
+                let sent = unsettled.len();
                 unsettled.append(&mut self.finished);
                 self.finished = unsettled;
-                self.on_step_error(&error);
+                self.on_step_error(&error, sent);
             }
         }
     }
@@ -295,6 +303,7 @@ impl RunLoop {
     fn on_step(&mut self, reply: StepReply) {
         self.heard();
         self.sent.clear();
+        self.send_max = STEP_MAX;
         let refused = reply.settled.iter().filter(|settled| **settled != Settled::Ok).count();
         self.gauge.settled.fetch_add((reply.settled.len() - refused) as u64, Ordering::Relaxed);
         if refused > 0 {
@@ -329,7 +338,15 @@ impl RunLoop {
         }
     }
 
-    fn on_step_error(&mut self, error: &Error) {
+    fn on_step_error(&mut self, error: &Error, sent: usize) {
+        let of_call = match error {
+            Error::Bound(bound) | Error::Check(CheckError::Bound(bound)) => bound.is_of_call(),
+            _ => false,
+        };
+        if of_call && sent > 1 {
+            self.send_max = sent / 2;
+            return;
+        }
         let item = match error {
             Error::Bound(bound) => Some(bound.item),
             Error::Check(check) => check.item(),

@@ -1,6 +1,7 @@
 //! Progress, log lines and data of running jobs on their way to the backend. What comes while a call is under way goes with the next
 //! one, and only the latest progress of each job is sent, so a handler may report as often as it likes.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::runtime::Handle;
@@ -8,11 +9,9 @@ use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
 use super::context::{Run, Stop};
-use crate::model::{Bounds, QueueName};
+use crate::model::{Bounds, Load, QueueName};
 use crate::port::{Backend, Error, Result, Settled, Update, UpdateChange};
 
-/// Updates of one call.
-const BATCH: usize = 500;
 /// Updates that wait to be sent, at most; beyond, new ones are dropped with a note.
 const WAITING_MAX: usize = 10_000;
 
@@ -44,14 +43,15 @@ impl Updates {
         Arc::new(Self { backend, queue, state, runtime, tasks, moved })
     }
 
-    /// Takes an update in.
-    pub fn post(self: &Arc<Self>, run: &Arc<Run>, change: UpdateChange) {
-        let change = match change {
-            UpdateChange::Log(lines) => UpdateChange::Log(lines.into_iter().map(fit_line).collect()),
-            other => other,
-        };
+    /// Takes an update in. Log lines are cut to what the default bounds take, and numbered.
+    pub fn post(self: &Arc<Self>, run: &Arc<Run>, mut change: UpdateChange) {
         let lead = {
             let mut state = self.lock();
+            if let UpdateChange::Log { from, lines } = &mut change {
+                lines.iter_mut().for_each(fit_line);
+                // Under the lock, so that the numbers rise in the order in which the lines are sent.
+                *from = run.lines.fetch_add(lines.len() as u32, Ordering::Relaxed);
+            }
             let is_progress = |change: &UpdateChange| matches!(change, UpdateChange::Progress(_));
             let same =
                 |(other, waiting): &(Arc<Run>, UpdateChange)| Arc::ptr_eq(other, run) && is_progress(waiting);
@@ -105,8 +105,9 @@ impl Updates {
                     state.under_way = false;
                     return;
                 }
-                let rest = state.waiting.len().min(BATCH);
-                let rest = state.waiting.split_off(rest);
+                let loads = state.waiting.iter().map(|(_, change)| change.load());
+                let fits = Load::fits(&Bounds::default(), loads);
+                let rest = state.waiting.split_off(fits);
                 std::mem::replace(&mut state.waiting, rest)
             };
             let n = batch.len() as u64;
@@ -125,7 +126,12 @@ impl Updates {
             };
             batch.iter().map(update).collect()
         };
-        match self.backend.update(&self.queue, updates(&batch)).await {
+        let mut answer = self.backend.update(&self.queue, updates(&batch)).await;
+        if answer.as_ref().is_err_and(Error::is_transient) {
+            // Its answer may have been lost: sent again, it writes nothing twice.
+            answer = self.backend.update(&self.queue, updates(&batch)).await;
+        }
+        match answer {
             Ok(answers) => heed(&batch, &answers),
             Err(Error::Bound(_)) if batch.len() > 1 => {
                 // One that is too large must not take the others with it.
@@ -161,10 +167,9 @@ fn heed(batch: &[(Arc<Run>, UpdateChange)], answers: &[Settled]) {
 }
 
 /// Cuts a line to what the default bounds take.
-fn fit_line(mut line: String) -> String {
+fn fit_line(line: &mut String) {
     let max = Bounds::default().log_line_bytes;
     if line.len() > max {
         line.truncate(line.floor_char_boundary(max));
     }
-    line
 }

@@ -2,17 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use bulrush::core::{Core, Fact, FactSink, Held, Meta, Restore};
-use bulrush::model::{Child, ChildFailure, Millis, QueueConfig, QueueName, Rollup, Spec, Status, Token};
+use bulrush::core::{Core, Fact, FactSink, Held, Meta, Restore, Running};
+use bulrush::model::{Child, ChildFailure, Millis, QueueConfig, QueueName, Rollup, Spec, Status};
 use bulrush::port::OutboxEntry;
 use bytes::Bytes;
-
-type ActiveFact = Option<(Token, Millis, Option<Millis>, bool)>;
 
 /// The last word on everything.
 #[derive(Debug, Default)]
 pub struct Store {
-    jobs: BTreeMap<u64, (i64, ActiveFact, u32, Spec, Status)>,
+    jobs: BTreeMap<u64, (i64, Option<Running>, u32, Spec, Status)>,
     data: BTreeMap<u64, Bytes>,
     children: BTreeMap<(u64, usize), (Child, ChildFailure)>,
     logs: BTreeMap<(u64, u32), String>,

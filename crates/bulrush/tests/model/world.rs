@@ -437,7 +437,7 @@ impl World {
             Write::Progress(percent) => {
                 UpdateChange::Progress(Progress { percent, message: Some("on it".into()), data: None })
             }
-            Write::Log(n) => UpdateChange::Log(vec![format!("line {n}")]),
+            Write::Log(n) => UpdateChange::Log { from: u32::from(n) % 4, lines: vec![format!("line {n}")] },
             Write::Data(n) => UpdateChange::Data(vec![n; 3].into()),
         };
         let before = self.picture();
@@ -478,7 +478,7 @@ impl World {
         let Some(seq) = self.mail.keys().nth(pick % self.mail.len().max(1)).copied() else { return };
         let entry = self.mail[&seq].0.clone();
         for _ in 0..=usize::from(twice) {
-            self.hand_over(&entry.delivery);
+            self.hand_over(&entry);
         }
         let carried = self.mail.get_mut(&seq).map_or(0, |(_, carried)| {
             *carried += 1;
@@ -493,17 +493,17 @@ impl World {
 
     pub fn carry_all(&mut self) {
         while let Some((seq, (entry, _))) = self.mail.pop_first() {
-            self.hand_over(&entry.delivery);
+            self.hand_over(&entry);
             self.apply(Command::Acknowledge(vec![seq])).expect("mail can be acknowledged");
         }
     }
 
-    fn hand_over(&mut self, delivery: &Delivery) {
+    fn hand_over(&mut self, entry: &OutboxEntry) {
         let before = self.picture();
-        if let Delivery::Add(job) = delivery {
+        if let Delivery::Add(job) = &entry.delivery {
             self.ledger.delivers(&before, job);
         }
-        self.apply(Command::Deliver(vec![delivery.clone()])).expect("mail can be delivered");
+        self.apply(Command::Deliver(self.queue.clone(), vec![entry.clone()])).expect("mail can be delivered");
     }
 
     // ------------------------------------------------------------------ the end

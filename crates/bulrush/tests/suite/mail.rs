@@ -48,7 +48,7 @@ impl Rig {
                     continue;
                 }
                 for _ in 0..if mail == Mail::Twice { 2 } else { 1 } {
-                    self.hand_over(&entry).await;
+                    self.hand_over(&source, &entry).await;
                 }
                 if !(first && mail == Mail::AckLost) {
                     self.backend.acknowledge(&source, vec![entry.seq]).await.expect("can be acknowledged");
@@ -59,8 +59,7 @@ impl Rig {
     }
 
     /// Delivers one entry and leaves what follows from it to maintenance.
-    pub async fn hand_over(&self, entry: &OutboxEntry) {
-        let deliveries = vec![entry.delivery.clone()];
-        self.backend.deliver(&entry.target, deliveries).await.expect("can be delivered");
+    pub async fn hand_over(&self, source: &QueueName, entry: &OutboxEntry) {
+        self.backend.deliver(&entry.target, source, vec![entry.clone()]).await.expect("can be delivered");
     }
 }

@@ -47,6 +47,7 @@ macro_rules! conformance_suite {
                 a_result_beyond_its_bound_settles_nothing_of_its_call,
                 follow_ups_are_held_to_the_bounds_of_any_add,
                 a_worker_s_writes_are_held_to_their_bounds,
+                every_call_is_held_to_the_bounds_of_a_call,
                 log_lines_are_kept_up_to_their_bound_and_keep_their_numbers,
                 a_step_stops_taking_at_the_byte_limit,
                 a_step_takes_at_most_a_thousand,
@@ -143,6 +144,8 @@ macro_rules! conformance_suite {
                 a_child_whose_key_is_held_fails_its_parent_instead_of_leaving_it_waiting,
                 a_cancelled_parent_cancels_its_children_that_have_not_started,
                 a_cancel_leaves_somebody_else_s_job_of_the_same_id_alone,
+                invariant_8_a_child_that_is_delivered_again_when_it_is_gone_does_not_run_again,
+                invariant_8_a_cancel_that_comes_before_its_child_is_not_lost,
                 a_cancelled_or_removed_child_counts_as_failed,
                 a_child_removed_with_its_whole_queue_is_not_waited_for,
                 a_removed_parent_cancels_its_children_and_takes_no_news,
@@ -263,6 +266,7 @@ macro_rules! conformance_suite {
             }
             updates: {
                 progress_log_and_data_are_found_on_the_job,
+                invariant_8_log_lines_that_are_sent_again_stand_once,
                 the_next_attempt_goes_on_from_the_data_the_last_one_wrote,
                 payload_bytes_are_opaque_and_come_back_byte_for_byte,
                 a_retry_forgets_the_last_progress_and_result_and_keeps_errors_and_logs,

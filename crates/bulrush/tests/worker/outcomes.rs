@@ -304,6 +304,46 @@ async fn a_result_that_is_too_large_fails_its_job_where_no_answer_can_be_lost() 
 }
 
 #[tokio::test]
+async fn results_that_are_too_much_for_one_call_go_in_several() {
+    let rig = Rig::new().await;
+    let small = |config: &mut bulrush::model::QueueConfig| {
+        (config.bounds.data_bytes, config.bounds.result_bytes, config.bounds.call_bytes) = (60, 60, 100);
+    };
+    for when in ["before-the-hello", "after-it"] {
+        let early = |config: &mut _| {
+            if when == "before-the-hello" {
+                small(config)
+            }
+        };
+        let queue = rig.configured(when, early).await;
+        // All end at once.
+        let together = Arc::new(tokio::sync::Barrier::new(8));
+        let options = WorkerOptions { concurrency: 8, ..WorkerOptions::default() };
+        let handlers = Handlers::new().otherwise_raw(move |_| {
+            let together = together.clone();
+            async move {
+                together.wait().await;
+                Ok(Some(Bytes::from("1".repeat(60))))
+            }
+        });
+        let worker = Worker::start(&queue, handlers, options);
+        let first = queue.add_bulk((0..7).map(|_| queue.job("x", "1")).collect()).await;
+        holds("seven run", || worker.running() == 7).await;
+        let mut config = queue.info().await.expect("it can be read").config;
+        small(&mut config);
+        queue.configure(config).await.expect("good settings");
+        let last = add(&queue, queue.job("x", "1")).await;
+        let ids = first.expect("they can be added").into_iter().map(|added| added.id);
+        for id in ids.chain([last]) {
+            let job = until(&queue, &id, JobState::Completed).await;
+            assert_eq!(job.status.attempts_made, 1, "{when}: {:?}", job.status);
+        }
+        worker.shutdown().await;
+        assert_sound(&queue).await;
+    }
+}
+
+#[tokio::test]
 async fn lost_answers_lose_no_job_and_run_none_twice() {
     let rig = Rig::new().await;
     let queue = rig.queue("raw");

@@ -12,9 +12,9 @@ use bulrush::model::{
     Rollup,
 };
 use bulrush::port::{
-    AddReply, AdminCommand, AdminReply, Backend, BoxFuture, Delivery, Enqueue, Error, Explanation, Inspect,
-    Maintain, Maintained, OutboxEntry, QueueInfo, Renew, RenewReply, Result, Resume, ResumeReply, Settled,
-    Step, StepReply, Update, VerifyPage, Work, WorkerState,
+    AddReply, AdminCommand, AdminReply, Backend, BoxFuture, Enqueue, Error, Explanation, Inspect, Maintain,
+    Maintained, OutboxEntry, QueueInfo, Renew, RenewReply, Result, Resume, ResumeReply, Settled, Step,
+    StepReply, Update, VerifyPage, Work, WorkerState,
 };
 use bulrush::{Client, Job, Queue, WorkerOptions};
 use serde::{Deserialize, Serialize};
@@ -281,7 +281,7 @@ impl Maintain for Probe {
         maintain() -> Maintained;
         configure(config: QueueConfig) -> ();
         admin(command: AdminCommand) -> AdminReply;
-        deliver(deliveries: Vec<Delivery>) -> Vec<OutboxEntry>;
+        deliver(source: &'a QueueName, entries: Vec<OutboxEntry>) -> Vec<OutboxEntry>;
         acknowledge(entries: Vec<u64>) -> ();
     }
 }

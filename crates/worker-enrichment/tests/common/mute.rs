@@ -9,9 +9,9 @@ use bulrush::model::{
     Child, EventPage, JobId, JobPage, JobView, Millis, NewJob, PageRequest, QueueConfig, QueueName, Rollup,
 };
 use bulrush::port::{
-    AddReply, AdminCommand, AdminReply, Backend, BoxFuture, Delivery, Enqueue, Explanation, Inspect,
-    Maintain, Maintained, OutboxEntry, QueueInfo, Renew, RenewReply, Result, Resume, ResumeReply, Settled,
-    Step, StepReply, Update, VerifyPage, Work, WorkerState,
+    AddReply, AdminCommand, AdminReply, Backend, BoxFuture, Enqueue, Explanation, Inspect, Maintain,
+    Maintained, OutboxEntry, QueueInfo, Renew, RenewReply, Result, Resume, ResumeReply, Settled, Step,
+    StepReply, Update, VerifyPage, Work, WorkerState,
 };
 
 /// Passes everything on but the ends of jobs.
@@ -151,9 +151,10 @@ impl Maintain for Mute {
     fn deliver<'a>(
         &'a self,
         queue: &'a QueueName,
-        deliveries: Vec<Delivery>,
+        source: &'a QueueName,
+        entries: Vec<OutboxEntry>,
     ) -> BoxFuture<'a, Result<Vec<OutboxEntry>>> {
-        self.inner.deliver(queue, deliveries)
+        self.inner.deliver(queue, source, entries)
     }
     fn acknowledge<'a>(&'a self, queue: &'a QueueName, entries: Vec<u64>) -> BoxFuture<'a, Result<()>> {
         self.inner.acknowledge(queue, entries)

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use crate::core::{Core, ExportCursor, Fact, FactSink, Held, Meta, Restore};
+use crate::core::{Core, ExportCursor, Fact, FactSink, Held, Meta, Restore, Running};
 use crate::model::codec::{
     DecodeError, Reader, Writer, child_failure, child_failure_code, decode_new_job, decode_record,
     encode_new_job, encode_record,
@@ -115,11 +115,12 @@ fn encode_fact(out: &mut Vec<u8>, fact: &Fact<'_>) {
             w.u8(code::JOB);
             w.u64(*serial);
             w.i64(*order);
-            w.opt(*active, |w, (token, started, deadline, cancel)| {
-                w.token(token);
-                w.u64(started);
-                w.opt(deadline, Writer::u64);
-                w.u8(u8::from(cancel));
+            w.opt(*active, |w, run| {
+                w.token(run.token);
+                w.u64(run.started);
+                w.opt(run.deadline, Writer::u64);
+                w.u8(u8::from(run.cancel));
+                w.u32(run.lines);
             });
             w.u32(*logs);
             w.bytes(spec.id.as_bytes());
@@ -205,7 +206,15 @@ fn decode_fact(r: &mut Reader<'_>, restore: &mut Restore) -> Result<(), DecodeEr
     match r.u8()? {
         code::JOB => {
             let (serial, order) = (r.u64()?, r.i64()?);
-            let active = r.opt(|r| Ok((r.token()?, r.u64()?, r.opt(Reader::u64)?, r.u8()? != 0)))?;
+            let active = r.opt(|r| {
+                Ok(Running {
+                    token: r.token()?,
+                    started: r.u64()?,
+                    deadline: r.opt(Reader::u64)?,
+                    cancel: r.u8()? != 0,
+                    lines: r.u32()?,
+                })
+            })?;
             let logs = r.u32()?;
             let id = r.job_id()?;
             let (spec, status) = decode_record(r, id, Bytes::new())?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bulrush::model::{Bound, BoundError, CheckError, ChildFailure, NewJob, Outcome, Progress, When};
-use bulrush::port::{AdminCommand, Error, UpdateChange};
+use bulrush::port::{AdminCommand, Delivery, Error, OutboxEntry, Update, UpdateChange};
 
 use crate::suite::{Rig, complete, finished, id, job, name};
 
@@ -160,7 +160,7 @@ pub async fn a_worker_s_writes_are_held_to_their_bounds(rig: &Rig) {
     for (change, expected) in [
         (UpdateChange::Data("12345".into()), Bound::Data),
         (UpdateChange::Progress(progress("12345")), Bound::Progress),
-        (UpdateChange::Log(vec!["ok".into(), "12345".into()]), Bound::LogLine),
+        (UpdateChange::Log { from: 0, lines: vec!["ok".into(), "12345".into()] }, Bound::LogLine),
     ] {
         let error = hand.try_update(&taken, change).await.expect_err("it is too large");
         assert_eq!(bound(&error).bound, expected, "{error}");
@@ -172,14 +172,82 @@ pub async fn a_worker_s_writes_are_held_to_their_bounds(rig: &Rig) {
     assert_eq!((progress.percent, progress.message.as_deref()), (100, Some("123")));
 }
 
+pub async fn every_call_is_held_to_the_bounds_of_a_call(rig: &Rig) {
+    for n in 0..4 {
+        rig.add(job(&format!("j{n}"))).await;
+    }
+    let mut hand = rig.hand(1);
+    let taken = hand.take(4).await;
+    rig.configure(|config| {
+        config.bounds.call_items = 3;
+        (config.bounds.data_bytes, config.bounds.result_bytes) = (10, 10);
+        config.bounds.call_bytes = 25;
+    })
+    .await;
+    let end = |n: usize, bytes: usize, more: usize| {
+        let follow_ups = (0..more).map(|m| (name("other"), job(&format!("f{n}-{m}")))).collect();
+        finished(&taken[n], Outcome::Complete { result: Some(vec![b' '; bytes].into()), follow_ups })
+    };
+    let before = rig.info().await;
+    // Ends, and where the bound is passed.
+    for (ends, expected) in [
+        ((0..4).map(|n| end(n, 1, 0)).collect(), (Bound::CallItems, 3)),
+        (vec![end(0, 1, 2), end(1, 1, 2)], (Bound::CallItems, 1)),
+        ((0..3).map(|n| end(n, 9, 0)).collect(), (Bound::CallBytes, 2)),
+        (vec![end(0, 10, 3), end(1, 10, 0)], (Bound::CallItems, 1)),
+    ] {
+        let step = hand.next(ends, 0);
+        let error = hand.send(step).await.expect_err("it is too much");
+        assert_eq!((bound(&error).bound, bound(&error).item), expected, "{error}");
+    }
+    let lines = |n: usize| UpdateChange::Log { from: 0, lines: vec!["12345678".to_owned(); n] };
+    let data = || UpdateChange::Data("123456789".into());
+    for (changes, expected) in [
+        (vec![lines(2), lines(2)], (Bound::CallItems, 1)),
+        (vec![lines(4)], (Bound::CallItems, 0)),
+        (vec![data(), data(), lines(1)], (Bound::CallBytes, 2)),
+    ] {
+        let write = |change| Update { id: taken[0].spec.id.clone(), token: taken[0].token, change };
+        let updates = changes.into_iter().map(write).collect();
+        let error = rig.backend.update(&rig.name, updates).await.expect_err("it is too much");
+        assert_eq!((bound(&error).bound, bound(&error).item), expected, "{error}");
+    }
+    let news = |seq: u64, bytes: usize| {
+        let brought = NewJob::new(id(&format!("d{seq}")), "work", vec![b' '; bytes]);
+        OutboxEntry { seq, at: 0, target: rig.name.clone(), delivery: Delivery::Add(Box::new(brought)) }
+    };
+    let source = name("elsewhere");
+    for (entries, expected) in [
+        ((0..4).map(|seq| news(seq, 1)).collect(), (Bound::CallItems, 3)),
+        ((0..3).map(|seq| news(seq, 9)).collect(), (Bound::CallBytes, 2)),
+    ] {
+        let error = rig.backend.deliver(&rig.name, &source, entries).await.expect_err("it is too much");
+        assert_eq!((bound(&error).bound, bound(&error).item), expected, "{error}");
+    }
+    let error = rig.backend.acknowledge(&rig.name, vec![1, 2, 3, 4]).await.expect_err("it is too much");
+    assert_eq!(bound(&error).bound, Bound::CallItems);
+    assert_eq!(rig.info().await, before);
+    let job = rig.job("j0").await;
+    assert_eq!((job.status.log_lines, job.spec.data.clone()), (0, taken[0].spec.data.clone()));
+
+    // What was admitted elsewhere is taken in, however large it is for this queue.
+    rig.hand_over(&source, &news(9, 100)).await;
+    assert_eq!(rig.job("d9").await.spec.data.len(), 100);
+    let step = hand.next(vec![end(0, 8, 3)], 0);
+    hand.send(step).await.expect("it is just small enough");
+    let step = hand.next((1..4).map(|n| end(n, 8, 0)).collect(), 0);
+    hand.send(step).await.expect("it is just small enough");
+    assert_eq!(rig.info().await.counts.completed, 4);
+}
+
 pub async fn log_lines_are_kept_up_to_their_bound_and_keep_their_numbers(rig: &Rig) {
     rig.configure(|config| config.bounds.log_lines = 3).await;
     rig.add(job("a")).await;
     let mut hand = rig.hand(1);
     let taken = hand.take_one().await;
-    for part in [vec!["0", "1"], vec!["2", "3", "4"]] {
+    for (from, part) in [(0, vec!["0", "1"]), (2, vec!["2", "3", "4"])] {
         let lines = part.into_iter().map(str::to_owned).collect();
-        hand.update(&taken, UpdateChange::Log(lines)).await;
+        hand.update(&taken, UpdateChange::Log { from, lines }).await;
     }
     let read = async |offset, limit| {
         rig.backend.logs(&rig.name, &id("a"), offset, limit).await.expect("logs can be read")

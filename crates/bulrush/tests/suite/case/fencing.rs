@@ -11,7 +11,7 @@ use crate::suite::{Hand, Rig, again, complete, complete_with, fail, finished, jo
 async fn write_all(hand: &mut Hand, job: &Arc<Taken>) -> Vec<Settled> {
     let changes = [
         UpdateChange::Progress(Progress { percent: 50, message: None, data: None }),
-        UpdateChange::Log(vec!["late".into()]),
+        UpdateChange::Log { from: 0, lines: vec!["late".into()] },
         UpdateChange::Data("[9]".into()),
     ];
     let mut seen = Vec::new();

@@ -1,7 +1,7 @@
 //! Flows: a parent waits for its children, in any queues, any depth, however their news is carried.
 
 use bulrush::model::{ChildFailure, ChildState, ErrorKind, JobState, Keep, NewJob, Outcome};
-use bulrush::port::{AdminCommand, AdminResult, Delivery};
+use bulrush::port::{AdminCommand, AdminResult, Delivery, OutboxEntry};
 
 use crate::suite::{Mail, Queue, Rig, complete, complete_with, fail, id, job, name};
 
@@ -16,6 +16,11 @@ async fn patient(rig: &Rig) -> (Queue, Queue) {
 
 fn two_children(policy: ChildFailure) -> NewJob {
     job("root").child(name("kids"), job("k1"), policy).child(name("more"), job("k2"), policy)
+}
+
+/// An entry of another queue's outbox, as somebody may make it up.
+fn news(target: &Queue, delivery: Delivery) -> OutboxEntry {
+    OutboxEntry { seq: 1_000, at: 0, target: target.name.clone(), delivery }
 }
 
 async fn child(rig: &Rig, position: usize) -> ChildState {
@@ -181,9 +186,9 @@ pub async fn a_repeated_delivery_of_an_ended_child_neither_runs_it_again_nor_for
         .try_add(vec![job("root").child(name("kids"), job("k1").dedup_with(day), ChildFailure::Fail)])
         .await;
     let delivery = added.expect("the flow is within bounds").outbox.remove(0);
-    rig.hand_over(&delivery).await;
+    rig.hand_over(&rig.name, &delivery).await;
     kids.hand(1).run(complete_with("1")).await;
-    rig.hand_over(&delivery).await;
+    rig.hand_over(&rig.name, &delivery).await;
     assert_eq!(kids.hand(1).take(1).await, [], "it has run");
     rig.flush(Mail::Reversed).await;
     assert_eq!(child(rig, 0).await, ChildState::Completed { result: Some("1".into()) });
@@ -237,8 +242,51 @@ pub async fn a_cancel_leaves_somebody_else_s_job_of_the_same_id_alone(rig: &Rig)
     let (kids, _) = patient(rig).await;
     kids.add(job("k1")).await;
     let cancel = Delivery::CancelChild { child: id("k1"), parent: id("root") };
-    rig.backend.deliver(&kids.name, vec![cancel]).await.expect("can be delivered");
+    rig.hand_over(&rig.name, &news(&kids, cancel)).await;
     assert_eq!(kids.state("k1").await, JobState::Waiting);
+}
+
+/// A flow of one child, and the entry that brings the child.
+async fn one_child(rig: &Rig) -> OutboxEntry {
+    let root = job("root").child(name("kids"), job("k1"), ChildFailure::Fail);
+    let reply = rig.try_add(vec![root]).await.expect("the flow is within bounds");
+    assert!(reply.added[0].is_new());
+    reply.outbox.into_iter().next().expect("the child is told")
+}
+
+pub async fn invariant_8_a_child_that_is_delivered_again_when_it_is_gone_does_not_run_again(rig: &Rig) {
+    let (kids, _) = patient(rig).await;
+    kids.configure(|config| config.retention.completed = Keep::NOTHING).await;
+    let brought = one_child(rig).await;
+    rig.hand_over(&rig.name, &brought).await;
+    kids.hand(1).run(complete()).await;
+    assert!(kids.find("k1").await.is_none());
+    rig.hand_over(&rig.name, &brought).await;
+    assert!(kids.find("k1").await.is_none(), "it has run");
+    rig.flush(Mail::Once).await;
+    assert_eq!(rig.state("root").await, JobState::Waiting);
+    // The same ids, but another flow.
+    rig.remove("root").await;
+    let again = one_child(rig).await;
+    rig.hand_over(&rig.name, &again).await;
+    assert_eq!(kids.state("k1").await, JobState::Waiting);
+}
+
+pub async fn invariant_8_a_cancel_that_comes_before_its_child_is_not_lost(rig: &Rig) {
+    let (kids, _) = patient(rig).await;
+    let brought = one_child(rig).await;
+    let cancel = rig.admin(AdminCommand::Cancel(vec![id("root")])).await.outbox.remove(0);
+    rig.hand_over(&rig.name, &cancel).await;
+    rig.hand_over(&rig.name, &brought).await;
+    assert_eq!(kids.state("k1").await, JobState::Cancelled);
+    // A flow added anew under the same ids is another one, whatever is repeated of the first.
+    kids.remove("k1").await;
+    rig.remove("root").await;
+    let again = one_child(rig).await;
+    for entry in [&again, &cancel, &brought] {
+        rig.hand_over(&rig.name, entry).await;
+        assert_eq!(kids.state("k1").await, JobState::Waiting);
+    }
 }
 
 pub async fn a_cancelled_or_removed_child_counts_as_failed(rig: &Rig) {
@@ -296,7 +344,7 @@ pub async fn invariant_6_only_a_valid_token_s_word_settles_a_child(rig: &Rig) {
     for (parent, child) in strangers {
         let state = ChildState::Completed { result: None };
         let forged = Delivery::ChildSettled { parent, child, state };
-        rig.backend.deliver(&rig.name, vec![forged]).await.expect("can be delivered");
+        rig.hand_over(&kids.name, &news(rig, forged)).await;
     }
     assert_eq!(rig.state("root").await, JobState::WaitingChildren);
     kids.hand(2).run(complete()).await;
@@ -305,14 +353,14 @@ pub async fn invariant_6_only_a_valid_token_s_word_settles_a_child(rig: &Rig) {
 }
 
 pub async fn the_first_word_about_a_child_counts(rig: &Rig) {
-    patient(rig).await;
+    let (kids, _) = patient(rig).await;
     rig.add(two_children(ChildFailure::Fail)).await;
-    let word = |state| Delivery::ChildSettled { parent: id("root"), child: id("k1"), state };
+    let word = |state| news(rig, Delivery::ChildSettled { parent: id("root"), child: id("k1"), state });
     let words = vec![
         word(ChildState::Completed { result: Some("1".into()) }),
         word(ChildState::Failed { reason: "late".into() }),
     ];
-    rig.backend.deliver(&rig.name, words).await.expect("can be delivered");
+    rig.backend.deliver(&rig.name, &kids.name, words).await.expect("can be delivered");
     assert_eq!(child(rig, 0).await, ChildState::Completed { result: Some("1".into()) });
     assert_eq!(rig.job("root").await.children_pending, 1);
 }

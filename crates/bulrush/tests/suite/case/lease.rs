@@ -32,7 +32,7 @@ pub async fn a_worker_that_shows_life_keeps_its_jobs_however_long_they_take(rig:
             0 => assert!(hand.renew().known),
             1 => assert!(hand.step(Vec::new(), 0).await.known),
             _ => {
-                let change = bulrush::port::UpdateChange::Log(vec!["still here".into()]);
+                let change = bulrush::port::UpdateChange::Log { from: 0, lines: vec!["still here".into()] };
                 assert_eq!(hand.update(&taken, change).await, Settled::Ok);
             }
         }

@@ -1,7 +1,7 @@
 //! Limits of a whole queue: rate, concurrency, pause, depth.
 
 use bulrush::model::{ChildFailure, JobState, Outcome, RateLimit};
-use bulrush::port::{AddOutcome, AdminCommand, Delivery};
+use bulrush::port::{AddOutcome, AdminCommand, Delivery, OutboxEntry};
 
 use crate::suite::{Rig, again, complete, fail, finished, id, job, name};
 
@@ -111,7 +111,8 @@ pub async fn follow_ups_children_retries_and_returns_are_exempt_from_the_depth(r
     hand.end(&taken[2], Outcome::Release).await;
     rig.retry("j0").await;
     let delivery = Delivery::Add(Box::new(job("delivered")));
-    rig.backend.deliver(&rig.name, vec![delivery]).await.expect("can be delivered");
+    let entry = OutboxEntry { seq: 1, at: 0, target: rig.name.clone(), delivery };
+    rig.hand_over(&name("elsewhere"), &entry).await;
     assert_eq!(rig.info().await.counts.waiting, 5);
     assert_eq!(rig.add(job("outside")).await.outcome, AddOutcome::Full { depth_max: 1 });
 }

@@ -26,14 +26,14 @@ pub async fn a_follow_up_is_added_once_however_often_it_is_delivered(rig: &Rig) 
     assert_eq!(reply.outbox.len(), 2);
     for _ in 0..3 {
         for entry in &reply.outbox {
-            rig.hand_over(entry).await;
+            rig.hand_over(&rig.name, entry).await;
         }
     }
     assert_eq!(other.info().await.counts.waiting, 2);
     other.configure(|config| config.retention.completed = Keep::NOTHING).await;
     other.hand(1).run(complete()).await;
     other.hand(1).run(complete()).await;
-    rig.hand_over(&reply.outbox[0]).await;
+    rig.hand_over(&rig.name, &reply.outbox[0]).await;
     assert_eq!(other.info().await.counts.total(), 0, "a late repeat finds the key held");
 }
 
@@ -112,7 +112,7 @@ pub async fn a_follow_up_in_the_same_queue_goes_the_same_way(rig: &Rig) {
         let taken = hand.take_one().await;
         hand.end(&taken, Outcome::Complete { result: None, follow_ups }).await
     };
-    rig.hand_over(&reply.outbox[0]).await;
+    rig.hand_over(&rig.name, &reply.outbox[0]).await;
     assert_eq!(rig.info().await.counts.waiting, 1);
 }
 

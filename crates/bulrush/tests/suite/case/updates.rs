@@ -12,7 +12,7 @@ pub async fn progress_log_and_data_are_found_on_the_job(rig: &Rig) {
     let taken = hand.take_one().await;
     let half = Progress { percent: 50, message: Some("half".into()), data: Some("[1]".into()) };
     hand.update(&taken, UpdateChange::Progress(half.clone())).await;
-    hand.update(&taken, UpdateChange::Log(vec!["one".into(), "two\nlines".into()])).await;
+    hand.update(&taken, UpdateChange::Log { from: 0, lines: vec!["one".into(), "two\nlines".into()] }).await;
     hand.update(&taken, UpdateChange::Data("[2]".into())).await;
     let found = rig.job("a").await;
     assert_eq!(found.status.progress.as_deref(), Some(&half));
@@ -21,6 +21,38 @@ pub async fn progress_log_and_data_are_found_on_the_job(rig: &Rig) {
     assert_eq!(logs, [(0, "one".to_owned()), (1, "two\nlines".to_owned())]);
     let nobody = rig.backend.logs(&rig.name, &id("nobody"), 0, 10).await.expect("logs can be read");
     assert_eq!(nobody, []);
+}
+
+pub async fn invariant_8_log_lines_that_are_sent_again_stand_once(rig: &Rig) {
+    rig.add(job("a")).await;
+    let mut hand = rig.hand(1);
+    let taken = hand.take_one().await;
+    let log = |from: u32, lines: &[&str]| UpdateChange::Log {
+        from,
+        lines: lines.iter().map(ToString::to_string).collect(),
+    };
+    for change in [
+        log(0, &["0", "1"]),
+        log(0, &["0", "1"]),
+        log(2, &["2"]),
+        // Two calls whose answers got lost, sent as one.
+        log(0, &["0", "1", "2", "3"]),
+        // A line was lost on its way.
+        log(5, &["5"]),
+        log(5, &["5"]),
+        log(1, &["1"]),
+    ] {
+        hand.update(&taken, change).await;
+    }
+    // The next run numbers its own.
+    hand.end(&taken, again(0)).await;
+    let taken = hand.take_one().await;
+    for _ in 0..2 {
+        hand.update(&taken, log(0, &["next"])).await;
+    }
+    let logs = rig.backend.logs(&rig.name, &id("a"), 0, 10).await.expect("logs can be read");
+    let lines: Vec<&str> = logs.iter().map(|(_, line)| line.as_str()).collect();
+    assert_eq!(lines, ["0", "1", "2", "3", "5", "next"]);
 }
 
 pub async fn the_next_attempt_goes_on_from_the_data_the_last_one_wrote(rig: &Rig) {
@@ -72,7 +104,7 @@ pub async fn a_retry_forgets_the_last_progress_and_result_and_keeps_errors_and_l
     let mut hand = rig.hand(1);
     let taken = hand.take_one().await;
     hand.update(&taken, UpdateChange::Progress(Progress { percent: 9, ..Progress::default() })).await;
-    hand.update(&taken, UpdateChange::Log(vec!["line".into()])).await;
+    hand.update(&taken, UpdateChange::Log { from: 0, lines: vec!["line".into()] }).await;
     hand.end(&taken, crate::suite::fail()).await;
     rig.retry("a").await;
     let status = rig.job("a").await.status;

@@ -252,9 +252,10 @@ impl Workload {
                 message: self.random.chance(50).then(|| "half way".to_owned()),
                 data: None,
             }),
-            _ => UpdateChange::Log(
-                (0..self.random.below(9)).map(|n| format!("line {n} at {}", self.now)).collect(),
-            ),
+            _ => UpdateChange::Log {
+                from: self.random.below(20) as u32,
+                lines: (0..self.random.below(9)).map(|n| format!("line {n} at {}", self.now)).collect(),
+            },
         };
         Command::Update(vec![Update { id: job.spec.id.clone(), token: job.token, change }])
     }
@@ -339,7 +340,7 @@ impl Workload {
         if let Delivery::Add(job) = &entry.delivery {
             self.ids[target].push(job.spec.id.clone());
         }
-        (target, Command::Deliver(vec![entry.delivery]))
+        (target, Command::Deliver(self.queues[source].clone(), vec![entry]))
     }
 
     fn acknowledge(&mut self, queue: usize) -> (usize, Command) {
