@@ -3,14 +3,18 @@
 //! Each queue is a [`Core`] in a mutex that is never held across an await. A command is applied, its facts go to the journal in the
 //! same order, the lock is let go, and the answer waits until the journal has made the facts durable: commands that arrive meanwhile
 //! share the next commit.
+//!
+//! A queue is made by the first command that leaves something in it: a job, settings, a pause, a worker that said hello. Until then
+//! it is read as empty, and who waits for it waits at bells that it gets when it is made.
+
+mod bells;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
-use tokio::sync::Notify;
-
+use self::bells::{Awaited, Bells, Idle, Seat};
 use crate::clock::Clock;
 use crate::core::Core;
 use crate::model::{
@@ -38,14 +42,12 @@ pub(super) trait Journal: Send + Sync {
 /// A queue and who waits for it.
 pub(super) struct Cell {
     core: Mutex<Core>,
-    work: Notify,
-    idle: AtomicUsize,
-    events: Notify,
+    bells: Arc<Bells>,
 }
 
 impl Cell {
     pub(super) fn new(core: Core) -> Self {
-        Self { core: Mutex::new(core), work: Notify::new(), idle: AtomicUsize::new(0), events: Notify::new() }
+        Self { core: Mutex::new(core), bells: Arc::default() }
     }
 
     /// The queue on its own again.
@@ -61,13 +63,25 @@ impl Cell {
     }
 }
 
-/// All queues, shared with whoever writes checkpoints of them.
+/// All queues that were made, shared with whoever writes checkpoints of them.
 pub(super) type Queues = Arc<RwLock<BTreeMap<QueueName, Arc<Cell>>>>;
+
+/// What a command led to.
+struct Done<T> {
+    answer: T,
+    /// The commit that the answer has to wait for.
+    commit: Option<u64>,
+    /// Workers to wake.
+    wakes: usize,
+    /// There are new events.
+    spoke: bool,
+}
 
 /// Queues in this process.
 pub struct Embedded {
     kind: &'static str,
     queues: Queues,
+    awaited: Awaited,
     clock: Arc<dyn Clock>,
     journal: Option<Arc<dyn Journal>>,
     closed: AtomicBool,
@@ -76,13 +90,7 @@ pub struct Embedded {
 impl Embedded {
     /// Queues in memory alone, on the given clock. They end with the process.
     pub fn memory(clock: Arc<dyn Clock>) -> Self {
-        Self {
-            kind: "memory",
-            queues: Queues::default(),
-            clock,
-            journal: None,
-            closed: AtomicBool::new(false),
-        }
+        Self::over("memory", clock, Queues::default(), None)
     }
 
     /// Queues that a journal keeps.
@@ -92,7 +100,16 @@ impl Embedded {
         queues: Queues,
         journal: Arc<dyn Journal>,
     ) -> Self {
-        Self { kind, queues, clock, journal: Some(journal), closed: AtomicBool::new(false) }
+        Self::over(kind, clock, queues, Some(journal))
+    }
+
+    fn over(
+        kind: &'static str,
+        clock: Arc<dyn Clock>,
+        queues: Queues,
+        journal: Option<Arc<dyn Journal>>,
+    ) -> Self {
+        Self { kind, queues, awaited: Awaited::default(), clock, journal, closed: AtomicBool::new(false) }
     }
 
     /// The queues themselves.
@@ -101,20 +118,22 @@ impl Embedded {
         self.queues.clone()
     }
 
-    fn cell(&self, queue: &QueueName) -> Arc<Cell> {
-        let find = |queues: &BTreeMap<QueueName, Arc<Cell>>| queues.get(queue).cloned();
-        if let Some(cell) = find(&self.queues.read().unwrap_or_else(PoisonError::into_inner)) {
-            return cell;
+    fn made(&self) -> RwLockReadGuard<'_, BTreeMap<QueueName, Arc<Cell>>> {
+        self.queues.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn find(&self, queue: &QueueName) -> Option<Arc<Cell>> {
+        self.made().get(queue).cloned()
+    }
+
+    /// A place to wait for what happens in a queue, whether it was made or not.
+    fn seat(&self, queue: &QueueName) -> Seat<'_> {
+        // Held to the end, so that nobody makes the queue in between.
+        let made = self.made();
+        if let Some(cell) = made.get(queue) {
+            return Seat::at(cell.bells.clone());
         }
-        let mut queues = self.queues.write().unwrap_or_else(PoisonError::into_inner);
-        let cell = queues.entry(queue.clone()).or_insert_with(|| {
-            let mut core = Core::new(queue.clone(), QueueConfig::default(), self.clock.now());
-            if self.journal.is_some() {
-                core.note_changes();
-            }
-            Arc::new(Cell::new(core))
-        });
-        cell.clone()
+        self.awaited.seat(queue)
     }
 
     fn check_open(&self) -> Result<()> {
@@ -131,25 +150,63 @@ impl Embedded {
         command: impl FnOnce(&mut Core, Millis) -> Result<T>,
     ) -> Result<(T, Option<u64>)> {
         self.check_open()?;
-        let cell = self.cell(queue);
-        let mut core = cell.lock();
+        let (bells, done) = match self.find(queue) {
+            Some(cell) => self.apply_to(&cell, command)?,
+            None => self.apply_first(queue, command)?,
+        };
+        if let Some(bells) = bells {
+            bells.ring(done.wakes, done.spoke);
+        }
+        Ok((done.answer, done.commit))
+    }
+
+    fn apply_to<T>(
+        &self,
+        cell: &Cell,
+        command: impl FnOnce(&mut Core, Millis) -> Result<T>,
+    ) -> Result<(Option<Arc<Bells>>, Done<T>)> {
+        let done = self.carry_out(&mut cell.lock(), command)?;
+        Ok((Some(cell.bells.clone()), done))
+    }
+
+    /// Applies a command to a queue that nobody seems to have made, and makes it if the command leaves something in it.
+    fn apply_first<T>(
+        &self,
+        queue: &QueueName,
+        command: impl FnOnce(&mut Core, Millis) -> Result<T>,
+    ) -> Result<(Option<Arc<Bells>>, Done<T>)> {
+        // Held to the end: nobody else may make the queue meanwhile, nor may a checkpoint begin that would not know of it.
+        let mut queues = self.queues.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(cell) = queues.get(queue).cloned() {
+            drop(queues);
+            return self.apply_to(&cell, command);
+        }
+        let mut core = Core::new(queue.clone(), QueueConfig::default(), self.clock.now());
+        if self.journal.is_some() {
+            core.note_changes();
+        }
+        let done = self.carry_out(&mut core, command)?;
+        if core.is_blank() {
+            return Ok((None, done));
+        }
+        let bells = self.awaited.take(queue);
+        let cell = Cell { core: Mutex::new(core), bells: bells.clone() };
+        queues.insert(queue.clone(), Arc::new(cell));
+        Ok((Some(bells), done))
+    }
+
+    fn carry_out<T>(
+        &self,
+        core: &mut Core,
+        command: impl FnOnce(&mut Core, Millis) -> Result<T>,
+    ) -> Result<Done<T>> {
         let last_event = core.last_event();
-        let answer = command(&mut core, self.clock.now())?;
+        let answer = command(core, self.clock.now())?;
         let commit = match &self.journal {
-            Some(journal) => journal.append(&mut core)?,
+            Some(journal) => journal.append(core)?,
             None => None,
         };
-        let wakes = core.take_wakes();
-        let spoke = core.last_event() != last_event;
-        drop(core);
-        // One stored permit is enough: who takes it and finds more than it can do passes the word on.
-        for _ in 0..wakes.min(cell.idle.load(Ordering::Acquire).max(1)) {
-            cell.work.notify_one();
-        }
-        if spoke {
-            cell.events.notify_waiters();
-        }
-        Ok((answer, commit))
+        Ok(Done { answer, commit, wakes: core.take_wakes(), spoke: core.last_event() != last_event })
     }
 
     /// Applies a command and answers when it is durable.
@@ -176,10 +233,9 @@ impl Embedded {
         Box::pin(async move {
             self.check_open()?;
             let now = self.clock.now();
-            let cell = self.queues.read().unwrap_or_else(PoisonError::into_inner).get(queue).cloned();
-            match cell {
+            match self.find(queue) {
                 Some(cell) => query(&cell.lock(), now),
-                None => query(&Core::new(queue.clone(), QueueConfig::default(), now), now),
+                None => query(&unmade(queue), now),
             }
         })
     }
@@ -193,13 +249,16 @@ impl Enqueue for Embedded {
 
 impl Inspect for Embedded {
     fn now(&self) -> BoxFuture<'_, Result<Millis>> {
-        Box::pin(async { Ok(self.clock.now()) })
+        Box::pin(async {
+            self.check_open()?;
+            Ok(self.clock.now())
+        })
     }
 
     fn queues(&self) -> BoxFuture<'_, Result<Vec<QueueName>>> {
         Box::pin(async {
             self.check_open()?;
-            Ok(self.queues.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect())
+            Ok(self.made().keys().cloned().collect())
         })
     }
 
@@ -247,14 +306,17 @@ impl Inspect for Embedded {
         wait: Duration,
     ) -> BoxFuture<'a, Result<EventPage>> {
         Box::pin(async move {
-            let cell = self.cell(queue);
+            let seat = self.seat(queue);
             let deadline = tokio::time::Instant::now() + wait;
             loop {
-                self.check_open()?;
-                let mut spoken = std::pin::pin!(cell.events.notified());
-                // Registered before the look, so nothing said in between is missed.
+                let mut spoken = std::pin::pin!(seat.bells.events.notified());
+                // Registered before the look, so that nothing said in between is missed, nor a close.
                 spoken.as_mut().enable();
-                let page = cell.lock().events_after(after, limit);
+                self.check_open()?;
+                let page = match self.find(queue) {
+                    Some(cell) => cell.lock().events_after(after, limit),
+                    None => unmade(queue).events_after(after, limit),
+                };
                 if !page.events.is_empty() || page.gap {
                     return Ok(page);
                 }
@@ -303,13 +365,16 @@ impl Work for Embedded {
 
     fn wait<'a>(&'a self, queue: &'a QueueName, until: Millis) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
+            let seat = self.seat(queue);
+            let idle = Idle::enter(&seat.bells);
+            let mut work = std::pin::pin!(seat.bells.work.notified());
+            // Registered before the look, so that a close in between is not missed.
+            work.as_mut().enable();
             self.check_open()?;
-            let cell = self.cell(queue);
-            let idle = Idle::enter(&cell);
             tokio::select! {
                 // In a fixed order, so that a simulation can be played again.
                 biased;
-                () = cell.work.notified() => {}
+                () = work => {}
                 () = self.clock.sleep_until(until) => {}
             }
             drop(idle);
@@ -377,11 +442,11 @@ impl Backend for Embedded {
             if self.closed.swap(true, Ordering::AcqRel) {
                 return Ok(());
             }
-            let cells: Vec<Arc<Cell>> =
-                self.queues.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
-            for cell in cells {
-                cell.work.notify_waiters();
-                cell.events.notify_waiters();
+            {
+                // No queue is made meanwhile, so that no bell moves from the awaited ones to these unheard.
+                let made = self.made();
+                made.values().for_each(|cell| cell.bells.ring_all());
+                self.awaited.ring_all();
             }
             match &self.journal {
                 Some(journal) => journal.close().await,
@@ -391,18 +456,10 @@ impl Backend for Embedded {
     }
 }
 
-/// Counts a worker that waits, for as long as it does.
-struct Idle<'a>(&'a Cell);
-
-impl<'a> Idle<'a> {
-    fn enter(cell: &'a Cell) -> Self {
-        cell.idle.fetch_add(1, Ordering::AcqRel);
-        Self(cell)
-    }
+/// A queue that nobody has made, to be read. Its stream of events stands at 0, before whatever will happen first.
+fn unmade(queue: &QueueName) -> Core {
+    Core::new(queue.clone(), QueueConfig::default(), 0)
 }
 
-impl Drop for Idle<'_> {
-    fn drop(&mut self) {
-        self.0.idle.fetch_sub(1, Ordering::AcqRel);
-    }
-}
+#[cfg(test)]
+mod tests;

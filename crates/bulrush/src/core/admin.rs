@@ -21,6 +21,9 @@ impl Core {
             return Err(Error::Config { problems });
         }
         self.advance(now);
+        // Settings make a queue, also those that it would have had anyway, so a store is told once.
+        self.changes.config |= !self.configured;
+        self.configured = true;
         if *self.config != config {
             self.events.set_max(config.events_max);
             self.config = Arc::new(config);

@@ -135,6 +135,8 @@ pub struct Meta {
     pub next_ticket: u64,
     /// The turn under way: ticket and jobs left.
     pub turn: (u64, u32),
+    /// Position of the last event.
+    pub last_event: u64,
     /// Sums.
     pub totals: Totals,
 }
@@ -402,6 +404,7 @@ impl super::Core {
             next_outbox: self.next_outbox,
             next_ticket: self.ready.next_ticket,
             turn: (self.ready.turn.ticket, self.ready.turn.left),
+            last_event: self.events.last(),
             totals: self.totals,
         }
     }

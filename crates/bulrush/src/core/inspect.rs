@@ -7,7 +7,7 @@ use super::slab::Slot;
 use crate::model::{
     ActiveRun, Child, EventPage, JobId, JobPage, JobState, JobView, Millis, PageRequest, Rollup,
 };
-use crate::port::{Error, QueueInfo, WorkerState};
+use crate::port::{Error, QueueInfo, Totals, WorkerState};
 
 /// Records looked at for one page, at most.
 const SCAN_MAX: usize = 10_000;
@@ -15,6 +15,18 @@ const SCAN_MAX: usize = 10_000;
 const PAGE_MAX: usize = 1_000;
 
 impl Core {
+    /// Whether it is as a queue that nobody has made: without jobs and whatever they leave behind, without settings given to it,
+    /// without a pause, and no worker has said a word.
+    pub fn is_blank(&self) -> bool {
+        self.counts.total() == 0
+            && self.totals == Totals::default()
+            && self.outbox.is_empty()
+            && self.dedup.iter().next().is_none()
+            && self.active.workers.is_empty()
+            && !self.configured
+            && !self.paused
+    }
+
     /// Jobs by id, in the order asked.
     pub fn get(&self, ids: &[JobId]) -> Vec<Option<JobView>> {
         ids.iter().map(|id| self.find(id).map(|slot| self.view(self.jobs.get(slot)))).collect()

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::model::{Event, EventKind, EventPage, JobId, Millis, Rollup};
 
-/// Positions per millisecond: what a queue could at most write. Positions start from the time a queue was opened, so none is ever
-/// issued twice, and a reader from before a restart is told that it has missed something.
+/// Positions per millisecond: what a queue could at most write. Positions start from the time a queue was made or opened, and after
+/// all that a store knows of, so none is ever issued twice, and a reader from before a restart is told that it has missed something.
 const POSITIONS_PER_MS: u64 = 1 << 12;
 
 /// A bounded window of events.
@@ -23,6 +23,12 @@ impl EventLog {
     pub fn new(now: Millis, max: usize) -> Self {
         let last = now.saturating_mul(POSITIONS_PER_MS);
         Self { events: VecDeque::new(), last, start: last, max }
+    }
+
+    /// Goes on after the positions of an earlier life. One is left out, so that who has read all of them is told of the gap too.
+    pub fn follow(&mut self, last: u64) {
+        self.last = self.last.max(last.saturating_add(1));
+        self.start = self.last;
     }
 
     pub fn set_max(&mut self, max: usize) {

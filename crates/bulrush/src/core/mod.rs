@@ -59,6 +59,8 @@ const SLICE: usize = 1_000;
 pub struct Core {
     queue: QueueName,
     config: Arc<QueueConfig>,
+    /// Settings were given to it, be they those that it had anyway.
+    configured: bool,
     jobs: Jobs,
 
     // The collections: every job is in exactly one of them.
@@ -111,6 +113,7 @@ impl Core {
         Self {
             queue,
             config: Arc::new(config),
+            configured: false,
             jobs: Jobs::default(),
             ready: Ready::default(),
             delayed: BTreeMap::new(),

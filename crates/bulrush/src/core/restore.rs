@@ -149,6 +149,7 @@ impl Restore {
     pub fn build(self, queue: QueueName, now: Millis) -> Core {
         let Self { jobs, names: _, keys, outbox, members, rate, rollups, config, meta } = self;
         let mut core = Core::new(queue, config, now.max(meta.now));
+        core.events.follow(meta.last_event);
         core.paused = meta.paused;
         core.limited_until = meta.limited_until;
         core.next_outbox = meta.next_outbox.max(1);

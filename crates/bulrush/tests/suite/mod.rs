@@ -76,6 +76,10 @@ macro_rules! conformance_suite {
                 cancelling_what_has_ended_or_never_was_is_told_apart,
                 a_cancelled_job_can_be_retried,
             }
+            close: {
+                a_closed_backend_refuses_every_call_alike,
+                a_close_ends_every_wait,
+            }
             dedup: {
                 a_held_key_keeps_a_second_job_out_and_names_its_holder,
                 a_key_with_another_fingerprint_is_a_conflict,
@@ -106,7 +110,9 @@ macro_rules! conformance_suite {
                 a_queue_that_keeps_no_events_has_none_and_says_so_afterwards,
                 a_reader_that_waits_is_woken_by_the_next_event,
                 replaying_the_events_rebuilds_the_counts,
-                reading_a_queue_that_nobody_made_does_not_make_it,
+                a_reader_of_a_queue_that_nobody_made_misses_nothing_once_it_is_made,
+                a_position_of_another_life_is_told_apart_in_a_queue_that_nobody_made,
+                positions_are_never_issued_twice_however_soon_a_store_is_opened_again,
             }
             explain: {
                 a_queue_without_workers_says_so,
@@ -202,6 +208,11 @@ macro_rules! conformance_suite {
                 settings_that_cannot_be_used_are_refused_with_all_that_is_wrong,
                 two_queues_do_not_know_each_other,
             }
+            making: {
+                what_leaves_something_makes_its_queue,
+                what_fails_or_changes_nothing_makes_no_queue,
+                reading_a_queue_that_nobody_made_does_not_make_it,
+            }
             order: {
                 jobs_run_in_the_order_in_which_they_came,
                 smaller_priorities_run_first_from_0_to_2_to_the_21,
@@ -295,7 +306,8 @@ macro_rules! conformance_suite {
                 a_worker_at_the_global_cap_does_not_spin,
                 a_worker_at_a_group_s_cap_does_not_spin,
                 a_worker_of_a_limited_queue_does_not_spin,
-                a_wait_ends_at_its_time_and_when_the_backend_closes,
+                waits_on_a_queue_that_nobody_made_end_when_work_comes,
+                a_wait_ends_at_its_time,
             }
         }
     };

@@ -71,13 +71,28 @@ impl Rig {
     /// Closes the backend and opens it again on the same data. False if the backend keeps nothing; nothing was done then.
     pub async fn reopen(&mut self) -> bool {
         if self.keeps {
-            self.backend.close().await.expect("it can be closed");
             // Time passes between two lives of a process.
             self.advance(1);
-            self.backend = (self.open)(Arc::new(self.clock.clone())).await;
-            self.main.backend = self.backend.clone();
+            self.close().await;
         }
         self.keeps
+    }
+
+    /// As [`reopen`](Self::reopen), within the same millisecond.
+    pub async fn reopen_at_once(&mut self) -> bool {
+        if self.keeps {
+            self.close().await;
+        }
+        self.keeps
+    }
+
+    /// Closes the backend, which is returned, and opens the next one, on the same data if it keeps any.
+    pub async fn close(&mut self) -> Arc<dyn Backend> {
+        let closed = self.backend.clone();
+        closed.close().await.expect("it can be closed");
+        self.backend = (self.open)(Arc::new(self.clock.clone())).await;
+        self.main.backend = self.backend.clone();
+        closed
     }
 
     /// What every case must leave behind: no invariant broken, and all of it found again by a backend that keeps it.

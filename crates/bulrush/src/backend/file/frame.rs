@@ -342,11 +342,11 @@ fn decode_histogram(r: &mut Reader<'_>) -> Result<Histogram, DecodeError> {
 }
 
 fn encode_meta(w: &mut Writer<'_>, meta: &Meta) {
-    let Meta { now, paused, limited_until, next_outbox, next_ticket, turn, totals } = *meta;
+    let Meta { now, paused, limited_until, next_outbox, next_ticket, turn, last_event, totals } = *meta;
     let Totals { added, completed, failed, retried, cancelled, stalled } = totals;
     w.u8(u8::from(paused));
     w.u32(turn.1);
-    for n in [now, limited_until, next_outbox, next_ticket, turn.0] {
+    for n in [now, limited_until, next_outbox, next_ticket, turn.0, last_event] {
         w.u64(n);
     }
     for n in [added, completed, failed, retried, cancelled, stalled] {
@@ -364,6 +364,7 @@ fn decode_meta(r: &mut Reader<'_>) -> Result<Meta, DecodeError> {
         next_outbox: r.u64()?,
         next_ticket: r.u64()?,
         turn: (r.u64()?, left),
+        last_event: r.u64()?,
         totals: Totals {
             added: r.u64()?,
             completed: r.u64()?,

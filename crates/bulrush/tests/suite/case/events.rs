@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bulrush::model::{Event, EventKind, JobState, Keep, Outcome, PageRequest, Progress};
+use bulrush::model::{Event, EventKind, JobState, Keep, Outcome, Progress};
 use bulrush::port::{AdminCommand, UpdateChange};
 
 use crate::suite::{Rig, again, complete, fail, id, job, name};
@@ -196,13 +196,58 @@ pub async fn replaying_the_events_rebuilds_the_counts(rig: &Rig) {
     }
 }
 
-pub async fn reading_a_queue_that_nobody_made_does_not_make_it(rig: &Rig) {
+pub async fn a_reader_of_a_queue_that_nobody_made_misses_nothing_once_it_is_made(rig: &Rig) {
+    let later = rig.queue("later");
+    let at = later.info().await.last_event;
+    let early = rig.backend.events(&later.name, 0, 10, Duration::ZERO).await.expect("can be read");
+    assert_eq!((early.events.len(), early.gap), (0, false));
+    let mut readers = Vec::new();
+    for after in [0, at, early.next] {
+        let (backend, queue) = (rig.backend.clone(), later.name.clone());
+        let wait = Duration::from_mins(1);
+        readers.push(tokio::spawn(async move { backend.events(&queue, after, 10, wait).await }));
+    }
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    assert!(readers.iter().all(|reader| !reader.is_finished()));
+    rig.advance(60_000);
+    // What makes the queue and says nothing ends no reader's wait.
+    later.configure(|_| {}).await;
+    rig.advance(60_000);
+    later.add(job("a")).await;
+    for reader in readers {
+        let page = reader.await.expect("the reader ends").expect("events can be read");
+        assert_eq!((kinds(&page.events), page.gap), (vec![EventKind::Added], false));
+    }
+    let page = rig.backend.events(&later.name, early.next, 10, Duration::ZERO).await.expect("can be read");
+    assert_eq!((kinds(&page.events), page.gap), (vec![EventKind::Added], false), "nor does who comes back");
+}
+
+pub async fn a_position_of_another_life_is_told_apart_in_a_queue_that_nobody_made(rig: &Rig) {
     let nowhere = name("nowhere");
-    let backend = &rig.backend;
-    backend.info(&nowhere).await.expect("can be read");
-    backend.history(&nowhere, 0, false).await.expect("can be read");
-    backend.workers(&nowhere).await.expect("can be read");
-    backend.explain(&nowhere, &id("a")).await.expect("can be read");
-    backend.page(&nowhere, PageRequest::default()).await.expect("can be read");
-    assert_eq!(backend.queues().await.expect("queues can be listed"), []);
+    let page = rig.backend.events(&nowhere, 77, 10, Duration::from_mins(1)).await.expect("can be read");
+    assert!(page.gap && page.events.is_empty(), "it ends at once: {page:?}");
+    let page = rig.backend.events(&nowhere, page.next, 10, Duration::ZERO).await.expect("can be read");
+    assert!(!page.gap, "it goes on from there");
+}
+
+pub async fn positions_are_never_issued_twice_however_soon_a_store_is_opened_again(rig: &mut Rig) {
+    let mut seen: Vec<Event> = Vec::new();
+    for life in 0..3 {
+        // More than there are positions in a millisecond.
+        for part in 0..5 {
+            rig.add_all((0..1_000).map(|n| job(&format!("{life}-{part}-{n}"))).collect()).await;
+        }
+        let events = rig.events(0).await;
+        let last = seen.last().map_or(0, |event| event.position);
+        assert!(events[0].position > last, "{} after {last}", events[0].position);
+        seen.extend(events);
+        let last = rig.info().await.last_event;
+        if !rig.reopen_at_once().await {
+            return;
+        }
+        let page = rig.backend.events(&rig.name, last, 10, Duration::ZERO).await.expect("can be read");
+        assert!(page.gap && page.events.is_empty(), "a reader learns that it may have missed something");
+    }
 }

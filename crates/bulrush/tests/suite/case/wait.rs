@@ -216,7 +216,26 @@ pub async fn a_worker_of_a_limited_queue_does_not_spin(rig: &Rig) {
     stays_idle(rig, "the rate limit").await;
 }
 
-pub async fn a_wait_ends_at_its_time_and_when_the_backend_closes(rig: &Rig) {
+pub async fn waits_on_a_queue_that_nobody_made_end_when_work_comes(rig: &Rig) {
+    let later = rig.queue("later");
+    let waits: Vec<_> = (0..3)
+        .map(|_| {
+            let (backend, queue, until) = (rig.backend.clone(), later.name.clone(), rig.now() + 60_000);
+            tokio::spawn(async move { backend.wait(&queue, until).await })
+        })
+        .collect();
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    assert!(waits.iter().all(|wait| !wait.is_finished()));
+    assert_eq!(rig.backend.queues().await.expect("queues can be listed"), [], "waiting makes no queue");
+    later.add_ids(&["a", "b", "c"]).await;
+    for wait in waits {
+        wait.await.expect("it ends").expect("it can wait");
+    }
+}
+
+pub async fn a_wait_ends_at_its_time(rig: &Rig) {
     rig.backend.wait(&rig.name, rig.now()).await.expect("a time that has come is no wait");
     let (backend, queue, until) = (rig.backend.clone(), rig.name.clone(), rig.now() + 1_000);
     let wait = tokio::spawn(async move { backend.wait(&queue, until).await });
