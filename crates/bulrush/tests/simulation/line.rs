@@ -1,49 +1,27 @@
 //! The line between a process and the store, on which everything goes wrong that can: requests and answers get lost or late, calls
 //! arrive twice, the store is away. It stands in for the port, so the worker and the queue run on it unchanged.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bulrush::backend::Embedded;
-use bulrush::clock::{Clock, TokioClock};
 use bulrush::model::{
     Child, EventPage, Finished, JobId, JobPage, JobView, Millis, NewJob, PageRequest, QueueConfig, QueueName,
-    Rollup, Taken, WorkerId,
+    Rollup,
 };
 use bulrush::port::{
-    AddReply, AdminCommand, AdminReply, Backend, BoxFuture, Delivery, Enqueue, Error, Explanation, Inspect,
-    Maintain, Maintained, OutboxEntry, QueueInfo, Renew, RenewReply, Result, Resume, ResumeReply, Settled,
-    Step, StepReply, Update, VerifyPage, Work, WorkerState,
+    AddReply, AdminCommand, AdminReply, Backend, BoxFuture, Enqueue, Error, Explanation, Inspect, Maintain,
+    Maintained, OutboxEntry, QueueInfo, Renew, RenewReply, Result, Resume, ResumeReply, Settled, Step,
+    StepReply, Update, VerifyPage, Work, WorkerState,
 };
-use futures_util::FutureExt;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::process::Process;
 use super::random::Random;
+use super::store::{LEASE_MS, Store};
 
-/// How long a worker counts as alive, ms.
-pub const LEASE_MS: u64 = 1_000;
-/// When the store's clock begins.
-const EPOCH: Millis = 1_700_000_000_000;
 /// What a caller waits for an answer at most, ms.
 const PATIENCE_MS: u64 = 300;
-
-/// A guard of the engine, switched off to see whether the ledger notices.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Bug {
-    /// A settle with an old token is let through as if it had the current one.
-    NoTokenCheck,
-    /// A hello names everything that the store believes the worker runs, so nothing goes back.
-    NoResume,
-    /// Maintenance never sees that the store was away, so no grace opens.
-    NoGrace,
-    /// Outbox entries are acknowledged before they are delivered.
-    OutboxAcknowledgedFirst,
-    /// An add that arrives a second time is taken for another one.
-    NoDuplicateCheck,
-}
 
 /// What may go wrong on a line, in percent of calls.
 #[derive(Debug, Clone, Copy, Default)]
@@ -58,108 +36,13 @@ pub struct Odds {
     pub twice: u64,
 }
 
-/// The store, and what is wrong with it.
-pub struct Store {
-    pub backend: Arc<Embedded>,
-    clock: Arc<SimClock>,
-    away_until: Mutex<Option<Instant>>,
-    restarts: AtomicU64,
-    calm: AtomicBool,
-    /// How often what happened.
-    pub faults: Mutex<BTreeMap<&'static str, u64>>,
-    added: Mutex<BTreeSet<JobId>>,
-    traced: bool,
-}
-
-/// The runtime's virtual time, or for a moment another one.
-pub struct SimClock {
-    time: TokioClock,
-    instead: AtomicU64,
-}
-
-impl Clock for SimClock {
-    fn now(&self) -> Millis {
-        match self.instead.load(Ordering::Relaxed) {
-            0 => self.time.now(),
-            instead => instead,
-        }
-    }
-    fn sleep_until(&self, at: Millis) -> BoxFuture<'static, ()> {
-        self.time.sleep_until(at)
-    }
-}
-
-impl Store {
-    pub fn new() -> Arc<Self> {
-        let time = TokioClock::starting_at(EPOCH);
-        let clock = Arc::new(SimClock { time, instead: AtomicU64::new(0) });
-        Arc::new(Self {
-            backend: Arc::new(Embedded::memory(clock.clone())),
-            clock,
-            away_until: Mutex::default(),
-            restarts: AtomicU64::new(0),
-            calm: AtomicBool::new(false),
-            faults: Mutex::default(),
-            added: Mutex::default(),
-            traced: std::env::var_os("BULRUSH_SIM_TRACE").is_some(),
-        })
-    }
-
-    pub fn clock(&self) -> Arc<dyn Clock> {
-        self.clock.clone()
-    }
-
-    /// It answers nobody for so long. What was under way is cut: it may or may not have been carried out.
-    pub fn go_away(&self, span: Duration) {
-        *lock(&self.away_until) = Some(Instant::now() + span);
-        self.restarts.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// From now on nothing goes wrong any more.
-    pub fn calm_down(&self) {
-        self.calm.store(true, Ordering::Relaxed);
-    }
-
-    pub fn note(&self, fault: &'static str) {
-        *lock(&self.faults).entry(fault).or_default() += 1;
-    }
-
-    fn is_away(&self) -> bool {
-        lock(&self.away_until).is_some_and(|until| until > Instant::now())
-    }
-
-    fn is_calm(&self) -> bool {
-        self.calm.load(Ordering::Relaxed)
-    }
-
-    /// Lets maintenance run as if it had never paused, so that no gap is seen.
-    fn hide_the_gap(&self, queue: &QueueName) {
-        let now = self.clock.now();
-        let info = self.backend.info(queue).now_or_never().and_then(Result::ok);
-        let Some(mut at) = info.and_then(|info| info.maintained_at) else { return };
-        while at + LEASE_MS / 4 < now {
-            at += LEASE_MS / 4;
-            self.clock.instead.store(at, Ordering::Relaxed);
-            drop(self.backend.maintain(queue).now_or_never());
-        }
-        self.clock.instead.store(0, Ordering::Relaxed);
-    }
-}
-
 /// A process's line to the store.
 pub struct Line {
-    pub store: Arc<Store>,
-    pub process: Arc<Process>,
+    store: Arc<Store>,
+    process: Arc<Process>,
     random: Random,
     odds: Odds,
-    bug: Option<Bug>,
-    /// Instead of the random id of the worker at its end, so that a run can be played again.
-    worker: WorkerId,
     renewal_lost: AtomicBool,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn cut() -> Error {
@@ -167,22 +50,12 @@ fn cut() -> Error {
 }
 
 impl Line {
-    pub fn new(
-        store: Arc<Store>,
-        process: Arc<Process>,
-        random: Random,
-        odds: Odds,
-        bug: Option<Bug>,
-    ) -> Arc<Self> {
-        let worker = WorkerId(random.next());
-        Arc::new(Self { store, process, random, odds, bug, worker, renewal_lost: AtomicBool::new(false) })
+    pub fn new(store: Arc<Store>, process: Arc<Process>, random: Random, odds: Odds) -> Arc<Self> {
+        Arc::new(Self { store, process, random, odds, renewal_lost: AtomicBool::new(false) })
     }
 
-    /// What happens on the line, for whoever looks into a seed: `BULRUSH_SIM_TRACE=1`.
     fn tell(&self, what: impl FnOnce() -> String) {
-        if self.store.traced {
-            eprintln!("{} {} {}", self.store.clock.now() - EPOCH, self.worker, what());
-        }
+        self.store.tell(|| format!("{} {}", self.process.id, what()));
     }
 
     async fn pause(&self, ms: u64) {
@@ -205,10 +78,10 @@ impl Line {
     /// A call that may be carried out once, twice, late or not at all, whatever its caller learns.
     async fn write<T: Send + 'static>(
         &self,
-        call: impl Fn(Arc<Embedded>) -> BoxFuture<'static, Result<T>> + Clone + Send + Sync + 'static,
+        call: impl Fn(Arc<dyn Backend>) -> BoxFuture<'static, Result<T>> + Clone + Send + Sync + 'static,
     ) -> Result<T> {
         self.process.runs().await;
-        let restarts = self.store.restarts.load(Ordering::Relaxed);
+        let restarts = self.store.restarts();
         self.pause(self.random.below(3)).await;
         // Drawn whether or not it is used, so that a fault does not change all that follows.
         let (die, span) = (self.random.below(100), self.random.below(3 * LEASE_MS));
@@ -255,7 +128,7 @@ impl Line {
             self.later(span, call);
         }
         self.pause(self.random.below(3)).await;
-        if self.store.restarts.load(Ordering::Relaxed) != restarts {
+        if self.store.restarts() != restarts {
             return Err(cut());
         }
         answer
@@ -265,54 +138,17 @@ impl Line {
     fn later<T: Send + 'static>(
         &self,
         ms: u64,
-        call: impl Fn(Arc<Embedded>) -> BoxFuture<'static, Result<T>> + Send + Sync + 'static,
+        call: impl Fn(Arc<dyn Backend>) -> BoxFuture<'static, Result<T>> + Send + Sync + 'static,
     ) {
         let store = self.store.clone();
+        let life = store.life();
         tokio::spawn(async move {
             sleep(Duration::from_millis(ms)).await;
-            if !store.is_away() {
+            // What was on its way to a store does not reach the one that has begun anew: the connection is gone.
+            if !store.is_away() && store.life() == life {
                 drop(call(store.backend.clone()).await);
             }
         });
-    }
-}
-
-/// Gives old settles the current token.
-async fn forge(backend: &Embedded, queue: &QueueName, finished: &mut [Finished]) {
-    for finished in finished {
-        let jobs = backend.get(queue, std::slice::from_ref(finished.id())).await.unwrap_or_default();
-        if let Some(active) = jobs.into_iter().flatten().next().and_then(|job| job.active) {
-            finished.job = Arc::new(Taken { token: active.token, ..(*finished.job).clone() });
-        }
-    }
-}
-
-async fn forget_outbox(backend: &Embedded, queue: &QueueName, outbox: &[OutboxEntry]) {
-    let entries = outbox.iter().map(|entry| entry.seq).collect();
-    drop(backend.acknowledge(queue, entries).await);
-}
-
-impl Enqueue for Line {
-    fn add<'a>(&'a self, queue: &'a QueueName, jobs: Vec<NewJob>) -> BoxFuture<'a, Result<AddReply>> {
-        let (queue, bug, store) = (queue.clone(), self.bug, self.store.clone());
-        Box::pin(self.write(move |backend| {
-            let (queue, mut jobs, store) = (queue.clone(), jobs.clone(), store.clone());
-            Box::pin(async move {
-                if bug == Some(Bug::NoDuplicateCheck) {
-                    for job in &mut jobs {
-                        let mut added = lock(&store.added);
-                        while !added.insert(job.spec.id.clone()) {
-                            job.spec.id = JobId::new(&format!("{}-again", job.spec.id)).expect("a good id");
-                        }
-                    }
-                }
-                let reply = backend.add(&queue, jobs).await?;
-                if bug == Some(Bug::OutboxAcknowledgedFirst) {
-                    forget_outbox(&backend, &queue, &reply.outbox).await;
-                }
-                Ok(reply)
-            })
-        }))
     }
 }
 
@@ -357,10 +193,19 @@ impl Inspect for Line {
     }
 }
 
+impl Enqueue for Line {
+    fn add<'a>(&'a self, queue: &'a QueueName, jobs: Vec<NewJob>) -> BoxFuture<'a, Result<AddReply>> {
+        let queue = queue.clone();
+        Box::pin(self.write(move |backend| {
+            let (queue, jobs) = (queue.clone(), jobs.clone());
+            Box::pin(async move { backend.add(&queue, jobs).await })
+        }))
+    }
+}
+
 impl Work for Line {
     fn step<'a>(&'a self, queue: &'a QueueName, mut step: Step) -> BoxFuture<'a, Result<StepReply>> {
-        let (queue, bug) = (queue.clone(), self.bug);
-        step.worker = self.worker;
+        step.worker = self.process.id;
         self.tell(|| {
             let end = |finished: &Finished| {
                 format!("{}@{} {:?}", finished.id(), finished.job.token, finished.outcome)
@@ -368,18 +213,10 @@ impl Work for Line {
             let finished: Vec<String> = step.finished.iter().map(end).collect();
             format!("{queue} step {:x} settles {finished:?} wants {}", step.call, step.want)
         });
+        let queue = queue.clone();
         Box::pin(self.write(move |backend| {
-            let (queue, mut step) = (queue.clone(), step.clone());
-            Box::pin(async move {
-                if bug == Some(Bug::NoTokenCheck) {
-                    forge(&backend, &queue, &mut step.finished).await;
-                }
-                let reply = backend.step(&queue, step).await?;
-                if bug == Some(Bug::OutboxAcknowledgedFirst) {
-                    forget_outbox(&backend, &queue, &reply.outbox).await;
-                }
-                Ok(reply)
-            })
+            let (queue, step) = (queue.clone(), step.clone());
+            Box::pin(async move { backend.step(&queue, step).await })
         }))
     }
 
@@ -394,23 +231,12 @@ impl Work for Line {
     }
 
     fn resume<'a>(&'a self, queue: &'a QueueName, mut resume: Resume) -> BoxFuture<'a, Result<ResumeReply>> {
-        let (queue, bug) = (queue.clone(), self.bug);
-        resume.info.id = self.worker;
+        resume.info.id = self.process.id;
         self.tell(|| format!("{queue} hello {:x} runs {:?}", resume.call, resume.running));
+        let queue = queue.clone();
         Box::pin(self.write(move |backend| {
-            let (queue, mut resume) = (queue.clone(), resume.clone());
-            Box::pin(async move {
-                if bug == Some(Bug::NoResume) {
-                    let workers = backend.workers(&queue).await?;
-                    let own = workers.into_iter().find(|worker| worker.info.id == resume.info.id);
-                    let running = own.map(|worker| worker.running).unwrap_or_default();
-                    let jobs = backend.get(&queue, &running).await?;
-                    let named = jobs.into_iter().flatten();
-                    let named = named.filter_map(|job| Some((job.id().clone(), job.active?.token)));
-                    resume.running.extend(named);
-                }
-                backend.resume(&queue, resume).await
-            })
+            let (queue, resume) = (queue.clone(), resume.clone());
+            Box::pin(async move { backend.resume(&queue, resume).await })
         }))
     }
 
@@ -418,12 +244,9 @@ impl Work for Line {
 
     /// Renewals are lost too, but never two in a row: what costs a lease is a process that stalls or a store that is away.
     fn renew(&self, queue: &QueueName, mut renew: Renew) -> Result<RenewReply> {
-        renew.info.id = self.worker;
+        renew.info.id = self.process.id;
         if !self.process.is_running() || self.store.is_away() {
             return Err(cut());
-        }
-        if self.bug == Some(Bug::NoGrace) {
-            self.store.hide_the_gap(queue);
         }
         let die = self.random.below(100);
         let may_lose = !self.store.is_calm() && !self.renewal_lost.load(Ordering::Relaxed);
@@ -444,8 +267,19 @@ impl Maintain for Line {
         maintain() -> Maintained;
         configure(config: QueueConfig) -> ();
         admin(command: AdminCommand) -> AdminReply;
-        deliver(deliveries: Vec<Delivery>) -> Vec<OutboxEntry>;
         acknowledge(entries: Vec<u64>) -> ();
+    }
+    fn deliver<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        source: &'a QueueName,
+        entries: Vec<OutboxEntry>,
+    ) -> BoxFuture<'a, Result<Vec<OutboxEntry>>> {
+        let (queue, source) = (queue.clone(), source.clone());
+        Box::pin(self.write(move |backend| {
+            let (queue, source, entries) = (queue.clone(), source.clone(), entries.clone());
+            Box::pin(async move { backend.deliver(&queue, &source, entries).await })
+        }))
     }
 }
 

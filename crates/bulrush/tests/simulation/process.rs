@@ -3,11 +3,13 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use bulrush::model::WorkerId;
 use tokio::time::Instant;
 
 /// Who runs handlers and makes calls.
-#[derive(Default)]
 pub struct Process {
+    /// Instead of the random id of the worker in it, so that a run can be played again.
+    pub id: WorkerId,
     state: Mutex<State>,
 }
 
@@ -20,6 +22,10 @@ struct State {
 }
 
 impl Process {
+    pub fn new(id: u64) -> Self {
+        Self { id: WorkerId(id), state: Mutex::default() }
+    }
+
     /// It dies: whatever it does next never happens.
     pub fn kill(&self) {
         self.state().died.get_or_insert_with(Instant::now);
@@ -29,7 +35,7 @@ impl Process {
     pub fn stall(&self, span: Duration) {
         let (from, until) = (Instant::now(), Instant::now() + span);
         let mut state = self.state();
-        state.stalled_until = Some(until);
+        state.stalled_until = state.stalled_until.max(Some(until));
         state.stalls.push((from, until));
     }
 
@@ -62,7 +68,7 @@ impl Process {
         self.state().died
     }
 
-    /// Whether it died or stood still between two moments.
+    /// Whether it was dead or stood still at any moment between two.
     pub fn failed_between(&self, from: Instant, to: Instant) -> bool {
         let state = self.state();
         state.died.is_some_and(|died| died <= to)
