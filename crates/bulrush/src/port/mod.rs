@@ -45,7 +45,8 @@ pub trait Enqueue: Send + Sync {
 pub trait Inspect: Send + Sync {
     /// The backend's clock.
     fn now(&self) -> BoxFuture<'_, Result<Millis>>;
-    /// Names of the queues that hold anything or were configured, sorted.
+    /// Names of the queues that somebody made, sorted: by leaving anything in them (a job, a pause, a worker's hello) or by giving
+    /// them settings. Reading and waiting make no queue, nor does a call that fails or changes nothing.
     fn queues(&self) -> BoxFuture<'_, Result<Vec<QueueName>>>;
     /// Jobs by id, in the order asked; none for unknown ones.
     fn get<'a>(

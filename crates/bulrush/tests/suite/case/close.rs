@@ -39,6 +39,7 @@ pub async fn a_closed_backend_refuses_every_call_alike(rig: &mut Rig) {
         is_closed(closed.maintain(&queue).await);
         is_closed(closed.configure(&queue, QueueConfig::default()).await);
         is_closed(closed.admin(&queue, AdminCommand::Pause).await);
+        is_closed(closed.deliver(&queue, &rig.name, Vec::new()).await);
         is_closed(closed.acknowledge(&queue, vec![1]).await);
     }
     closed.close().await.expect("closing twice is no error");

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use bulrush::model::{EventKind, JobState, PageRequest, QueueConfig};
-use bulrush::port::{AdminCommand, Step};
+use bulrush::model::{ChildState, EventKind, JobState, PageRequest, QueueConfig};
+use bulrush::port::{AdminCommand, Delivery, OutboxEntry, Step};
 
 use crate::suite::{Rig, id, job, name};
 
@@ -52,6 +52,10 @@ pub async fn what_fails_or_changes_nothing_makes_no_queue(rig: &mut Rig) {
     assert!(!reply.known);
     backend.update(&nowhere.name, Vec::new()).await.expect("an empty call is no error");
     backend.acknowledge(&nowhere.name, vec![1]).await.expect("there is nothing to forget");
+    let (parent, child, state) = (id("p"), id("c"), ChildState::Completed { result: None });
+    let news = Delivery::ChildSettled { parent, child, state };
+    let entry = OutboxEntry { seq: 1, at: rig.now(), target: nowhere.name.clone(), delivery: news };
+    backend.deliver(&nowhere.name, &rig.name, vec![entry]).await.expect("nobody is there to be told");
     assert_eq!(backend.queues().await.expect("queues can be listed"), []);
     rig.reopen().await;
     assert_eq!(rig.backend.queues().await.expect("queues can be listed"), []);
