@@ -63,6 +63,8 @@ impl Core {
     /// Waiting jobs of the same group that go first; removed ones that still leave a trace are counted too.
     fn jobs_before(&self, name: Option<&str>, priority: u32, order: i64) -> u64 {
         let Some(group) = self.ready.group(name) else { return 0 };
+        // Jobs of a named group have no priorities among them.
+        let priority = if name.is_some() { 0 } else { priority };
         let urgent = group.lanes.range(..priority).map(|(_, lane)| lane.len()).sum::<usize>();
         let same = group.lanes.get(&priority).map_or(0, |lane| lane.before(order));
         (urgent + same) as u64

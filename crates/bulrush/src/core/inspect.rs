@@ -1,6 +1,7 @@
 //! Reading a queue. Nothing here changes it.
 
 use std::fmt::Write as _;
+use std::ops::Bound;
 
 use super::Core;
 use super::slab::Slot;
@@ -144,9 +145,17 @@ impl Core {
             }
             (None, Some(JobState::Waiting)) => Box::new(self.waiting_from(cursor.as_ref())),
             (None, Some(JobState::Delayed)) => {
-                let end = cursor.map_or((u64::MAX, i64::MAX), |cursor| (cursor.major, cursor.minor));
-                let range = self.delayed.range(..end).rev();
-                Box::new(range.map(|((run_at, order), slot)| (*slot, Cursor::new(*run_at, *order))))
+                let end = match cursor {
+                    None => Bound::Unbounded,
+                    Some(cursor) => {
+                        let id = cursor.name.as_deref().and_then(|id| JobId::new(id).ok());
+                        Bound::Excluded((cursor.major, id.ok_or_else(bad_cursor)?))
+                    }
+                };
+                let range = self.delayed.range((Bound::Unbounded, end)).rev();
+                Box::new(range.map(|((run_at, id), slot)| {
+                    (*slot, Cursor { major: *run_at, minor: 0, name: Some(id.to_string()) })
+                }))
             }
             (None, Some(JobState::Active)) => Box::new(self.active_from(cursor.as_ref()).into_iter()),
             (None, Some(state)) => {
@@ -198,7 +207,7 @@ impl Core {
                 let Some(start) = &start else { return Some((name, priority, lane, i64::MAX)) };
                 // Lanes come in falling order of (has a group, group, priority).
                 let here = (name.is_some(), name, priority);
-                let from = (start.group.is_some(), start.group.as_deref(), start.major);
+                let from = (start.name.is_some(), start.name.as_deref(), start.major);
                 match here.cmp(&from) {
                     std::cmp::Ordering::Greater => None,
                     std::cmp::Ordering::Equal => Some((name, priority, lane, start.minor)),
@@ -208,7 +217,7 @@ impl Core {
             .flat_map(move |(name, priority, lane, before)| {
                 lane.newest_before(before, &self.jobs).map(move |entry| {
                     let group = name.map(str::to_owned);
-                    (entry.slot, Cursor { major: priority, minor: entry.order, group })
+                    (entry.slot, Cursor { major: priority, minor: entry.order, name: group })
                 })
             })
     }
@@ -238,24 +247,24 @@ impl Core {
     }
 }
 
-/// Where a page ended: two numbers and, for waiting jobs, a group.
+/// Where a page ended: two numbers and a name: for waiting jobs a group, for delayed ones an id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Cursor {
     major: u64,
     minor: i64,
-    group: Option<String>,
+    name: Option<String>,
 }
 
 impl Cursor {
     fn new(major: u64, minor: i64) -> Self {
-        Self { major, minor, group: None }
+        Self { major, minor, name: None }
     }
 
     fn text(&self) -> String {
         let mut text = format!("{}.{}", self.major, self.minor);
-        if let Some(group) = &self.group {
+        if let Some(name) = &self.name {
             text.push('.');
-            for byte in group.bytes() {
+            for byte in name.bytes() {
                 // Writing to a string cannot fail.
                 let _ = write!(text, "{byte:02x}");
             }
@@ -267,7 +276,7 @@ impl Cursor {
         let mut parts = text.split('.');
         let major = parts.next()?.parse().ok()?;
         let minor = parts.next()?.parse().ok()?;
-        let group = match parts.next() {
+        let name = match parts.next() {
             None => None,
             Some(hex) if hex.is_ascii() && hex.len() % 2 == 0 => {
                 let digits = hex.as_bytes().chunks(2);
@@ -276,6 +285,6 @@ impl Cursor {
             }
             Some(_) => return None,
         };
-        parts.next().is_none().then_some(Self { major, minor, group })
+        parts.next().is_none().then_some(Self { major, minor, name })
     }
 }

@@ -158,14 +158,17 @@ impl Core {
         self.keep_alive(id);
         let mut reply = ResumeReply::default();
         let mut held = hashbrown::HashSet::new();
-        let running = self.active.workers.get(&id).map(|worker| worker.running.clone()).unwrap_or_default();
-        let named: hashbrown::HashMap<&JobId, Token> =
+        let mut running =
+            self.active.workers.get(&id).map(|worker| worker.running.clone()).unwrap_or_default();
+        self.last_id_first(&mut running);
+        // By job and token: a worker that was given a job again may still name its old run of it too.
+        let named: hashbrown::HashSet<(&JobId, Token)> =
             resume.running.iter().map(|(id, token)| (id, *token)).collect();
         let mut outbox = Vec::new();
         for slot in running {
             let job = self.jobs.get(slot);
             let job_id = job.spec.id.clone();
-            if job.active.is_some_and(|active| named.get(&job_id) == Some(&active.token)) {
+            if job.active.is_some_and(|active| named.contains(&(&job_id, active.token))) {
                 held.insert(job_id);
                 continue;
             }
@@ -329,7 +332,6 @@ impl Core {
 
     /// Takes jobs back whose worker is dead or whose deadline has passed, at most [`SLICE`]. Returns how many.
     fn rescue(&mut self, outbox: &mut Vec<OutboxEntry>) -> usize {
-        let mut rescued = 0;
         let now = self.now;
         let mut dead: Vec<WorkerId> = self
             .active
@@ -340,26 +342,26 @@ impl Core {
             .collect();
         // The table has no order of its own, and the same commands must give the same queue.
         dead.sort_unstable();
+        let jobs_of = |id: &WorkerId| self.active.workers.get(id).map(|worker| worker.running.as_slice());
+        let overdue = self.active.deadlines.iter().take_while(|(deadline, _)| *deadline <= now);
+        let of_dead = dead.iter().filter_map(jobs_of).flatten().copied();
+        let mut lost: Vec<u32> = of_dead.chain(overdue.map(|(_, slot)| *slot)).take(SLICE).collect();
+        self.last_id_first(&mut lost);
+        lost.dedup();
+        for slot in &lost {
+            self.rescue_one(*slot, outbox);
+        }
         for id in dead {
-            while rescued < SLICE
-                && let Some(slot) =
-                    self.active.workers.get(&id).and_then(|worker| worker.running.last().copied())
-            {
-                self.rescue_one(slot, outbox);
-                rescued += 1;
-            }
             if self.active.workers.get(&id).is_some_and(|worker| worker.running.is_empty()) {
                 self.active.workers.remove(&id);
             }
         }
-        while rescued < SLICE
-            && let Some((deadline, slot)) = self.active.deadlines.first().copied()
-            && deadline <= now
-        {
-            self.rescue_one(slot, outbox);
-            rescued += 1;
-        }
-        rescued
+        lost.len()
+    }
+
+    /// Orders jobs so that those put back at the head one by one stand there by id, which for ids of ours is by age.
+    fn last_id_first(&self, slots: &mut [u32]) {
+        slots.sort_unstable_by(|a, b| self.jobs.get(*b).spec.id.cmp(&self.jobs.get(*a).spec.id));
     }
 
     /// Takes one job back: to the head, or to the dead letters when it has lost its worker too often.

@@ -65,7 +65,8 @@ pub struct Core {
 
     // The collections: every job is in exactly one of them.
     ready: Ready,
-    delayed: BTreeMap<(Millis, i64), u32>,
+    /// By due time; jobs that are due at the same moment by id, which for ids of ours is by age.
+    delayed: BTreeMap<(Millis, JobId), u32>,
     parents: Lane,
     active: ActiveSet,
     completed: Lane,
@@ -189,7 +190,7 @@ impl Core {
     /// Takes a job out of the collection that holds it; the caller puts it into the next one. Returns who ran it, if it was active.
     fn leave(&mut self, slot: u32) -> Option<Active> {
         let job = self.jobs.get(slot);
-        let (state, order) = (job.status.state, job.order);
+        let state = job.status.state;
         *self.counts.of_mut(state) -= 1;
         match state {
             JobState::Waiting => {
@@ -199,7 +200,7 @@ impl Core {
                 None
             }
             JobState::Delayed => {
-                self.delayed.remove(&(job.status.run_at, order));
+                self.delayed.remove(&(job.status.run_at, job.spec.id.clone()));
                 None
             }
             JobState::Active => self.leave_active(slot),
@@ -257,16 +258,14 @@ impl Core {
             return self.enter_waiting(slot, false, cause);
         }
         self.set_state(slot, JobState::Delayed, cause);
-        self.tail += 1;
-        let order = self.tail;
         let job = self.jobs.get_mut(slot);
-        job.order = order;
         job.status.run_at = run_at;
+        let place = (run_at, job.spec.id.clone());
         // Somebody may sleep until a later moment.
         if self.delayed.first_key_value().is_none_or(|((first, _), _)| run_at < *first) {
             self.wakes += 1;
         }
-        self.delayed.insert((run_at, order), slot);
+        self.delayed.insert(place, slot);
     }
 
     fn enter_parents(&mut self, slot: u32) {
@@ -362,8 +361,8 @@ impl Core {
     fn promote_due(&mut self) -> usize {
         let mut promoted = 0;
         while promoted < SLICE {
-            let Some((&(run_at, _), &slot)) = self.delayed.first_key_value() else { break };
-            if run_at > self.now {
+            let Some(((run_at, _), &slot)) = self.delayed.first_key_value() else { break };
+            if *run_at > self.now {
                 break;
             }
             self.promote(slot);

@@ -18,7 +18,7 @@ pub(super) type Member = Option<Arc<str>>;
 /// A member of the rotation.
 #[derive(Debug, Default)]
 pub(super) struct Group {
-    /// Waiting jobs by priority.
+    /// Waiting jobs by priority; those of a named group are all in one lane.
     pub lanes: BTreeMap<u32, Lane>,
     /// Live waiting jobs.
     pub waiting: u64,
@@ -104,7 +104,7 @@ impl Ready {
         now: Millis,
     ) {
         let group = self.group_mut(member);
-        let lane = group.lanes.entry(priority).or_default();
+        let lane = group.lanes.entry(lane_of(member, priority)).or_default();
         if front {
             lane.push_front(entry);
         } else {
@@ -118,10 +118,11 @@ impl Ready {
     pub fn bury(&mut self, member: &Member, priority: u32, jobs: &Jobs) {
         let group = self.group_mut(member);
         group.waiting -= 1;
-        if let Some(lane) = group.lanes.get_mut(&priority) {
+        let place = lane_of(member, priority);
+        if let Some(lane) = group.lanes.get_mut(&place) {
             lane.bury(jobs);
             if lane.len() == 0 {
-                group.lanes.remove(&priority);
+                group.lanes.remove(&place);
             }
         }
         if group.waiting == 0 {
@@ -274,7 +275,7 @@ impl Ready {
     /// A rebuild's waiting job, given in rising order.
     pub fn append(&mut self, member: &Member, priority: u32, entry: Entry) {
         let group = self.group_mut(member);
-        group.lanes.entry(priority).or_default().push_back(entry);
+        group.lanes.entry(lane_of(member, priority)).or_default().push_back(entry);
         group.waiting += 1;
     }
 
@@ -336,6 +337,12 @@ impl Ready {
     pub fn members(&self) -> impl Iterator<Item = (Option<&Arc<str>>, &Group)> {
         std::iter::once((None, &self.plain)).chain(self.named.iter().map(|(name, group)| (Some(name), group)))
     }
+}
+
+/// Which lane of a member takes a job: jobs of a named group have no priorities among them, whatever the queue's default was when each
+/// was added.
+pub(super) fn lane_of(member: &Member, priority: u32) -> u32 {
+    if member.is_some() { 0 } else { priority }
 }
 
 fn cap_of(member: &Member, config: &QueueConfig) -> Option<u32> {

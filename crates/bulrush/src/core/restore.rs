@@ -257,7 +257,7 @@ impl Core {
                     self.ready.append(&member, priority, entry);
                 }
                 JobState::Delayed => {
-                    self.delayed.insert((job.status.run_at, order), slot);
+                    self.delayed.insert((job.status.run_at, job.spec.id.clone()), slot);
                 }
                 JobState::Active => self.relist_active(slot),
                 JobState::WaitingChildren => self.parents.push_back(entry),

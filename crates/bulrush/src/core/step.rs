@@ -13,7 +13,7 @@ use crate::model::{
 use crate::port::{Delivery, Error, OutboxEntry, Settled, Step, StepReply};
 
 /// A job with a time-out is rescued even from a live worker when so much more has passed, ms: a deadlocked runtime whose thread
-/// still renews would hold it for ever.
+/// still renews would hold it for ever. The time-out counts in whole seconds here.
 const DEADLINE_MARGIN_MS: u64 = 30_000;
 
 /// The last call of a worker, kept for the case that its answer gets lost.
@@ -319,7 +319,7 @@ impl Core {
         job.status.attempts_made += 1;
         job.status.processed_on = Some(now);
         let deadline =
-            job.spec.timeout_ms.map(|timeout| now.saturating_add(timeout).saturating_add(DEADLINE_MARGIN_MS));
+            job.spec.timeout_ms.map(|timeout| now + timeout.div_ceil(1_000) * 1_000 + DEADLINE_MARGIN_MS);
         let token = Token { run: job.status.run, worker, take };
         let active = Active { token, started: now, deadline, cancel: false, lines: 0, position };
         job.active = Some(active);

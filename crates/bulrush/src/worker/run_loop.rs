@@ -445,8 +445,9 @@ impl RunLoop {
             self.greeted = false;
             self.doubted = matches!(self.under_way, Some(Call::Step(_)));
         }
-        for (_, token) in &news.cancel {
-            self.slots.stop_where(Stop::Cancelled, |run| run.job.token == *token);
+        // A token tells the takes of one job apart; jobs that were taken in one call share theirs.
+        for (id, token) in &news.cancel {
+            self.slots.stop_where(Stop::Cancelled, |run| run.job.spec.id == *id && run.job.token == *token);
         }
         self.deliver(news.outbox);
     }

@@ -289,7 +289,8 @@ impl Ledger {
         assert_eq!(job.active.is_some(), job.state() == JobState::Active, "I3: {id}");
         if let Some(active) = job.active {
             assert_eq!(active.token.run, status.run, "I3: {id}");
-            let deadline = job.spec.timeout_ms.map(|timeout| active.started + timeout + MARGIN);
+            let deadline =
+                job.spec.timeout_ms.map(|timeout| active.started + timeout.div_ceil(1_000) * 1_000 + MARGIN);
             assert_eq!(active.deadline, deadline, "I3: {id}");
         }
         if job.state() == JobState::Completed {

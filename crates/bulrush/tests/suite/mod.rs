@@ -63,6 +63,7 @@ macro_rules! conformance_suite {
                 a_hello_returns_every_job_it_does_not_name_to_the_head,
                 a_hello_is_told_which_jobs_the_worker_no_longer_holds,
                 a_hello_that_names_an_old_take_does_not_keep_the_new_one,
+                a_hello_that_names_an_old_take_beside_the_new_one_keeps_the_new_one,
                 the_answer_to_a_repeat_carries_what_other_queues_must_still_be_told,
                 invariant_8_repeating_any_command_is_harmless,
             }
@@ -162,6 +163,7 @@ macro_rules! conformance_suite {
                 a_flow_that_is_added_anew_does_not_wait_for_children_that_have_ended,
             }
             groups: {
+                jobs_of_a_group_keep_their_order_when_the_default_priority_changes,
                 groups_take_turns,
                 turns_go_on_from_call_to_call,
                 all_jobs_without_a_group_are_one_group,
@@ -220,6 +222,7 @@ macro_rules! conformance_suite {
                 a_queue_can_have_another_default_priority,
                 a_lifo_job_runs_before_its_equals_and_after_its_betters,
                 a_lifo_job_that_becomes_due_runs_before_its_equals,
+                jobs_due_at_the_same_moment_run_by_id,
                 removing_thousands_from_the_middle_leaves_the_rest_in_order,
                 a_changed_priority_moves_a_waiting_job,
                 the_oldest_waiting_job_is_told,

@@ -109,7 +109,7 @@ fn a_job_in_no_collection_is_found_and_put_back() {
 fn a_job_in_two_collections_is_found_and_taken_from_the_wrong_one() {
     let core = is_found_and_mended(1, |core| {
         let slot = slot(core, "completed");
-        core.delayed.insert((NOW + 1, 999), slot);
+        core.delayed.insert((NOW + 1, id("completed")), slot);
     });
     assert_eq!(core.delayed.len(), 1);
 }

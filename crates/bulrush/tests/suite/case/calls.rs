@@ -105,6 +105,19 @@ pub async fn a_hello_that_names_an_old_take_does_not_keep_the_new_one(rig: &Rig)
     assert_eq!(rig.state("a").await, JobState::Waiting, "nobody would ever settle it");
 }
 
+pub async fn a_hello_that_names_an_old_take_beside_the_new_one_keeps_the_new_one(rig: &Rig) {
+    rig.add(job("a")).await;
+    let mut hand = rig.hand(1);
+    let old = hand.take_one().await;
+    rig.lose_workers().await;
+    hand.resume(&[]).await;
+    let new = hand.take_one().await;
+    for named in [[&*old, &*new], [&*new, &*old]] {
+        assert_eq!(hand.resume(&named).await.returned, []);
+    }
+    assert_eq!(hand.settle(&new, crate::suite::complete()).await, Settled::Ok);
+}
+
 pub async fn the_answer_to_a_repeat_carries_what_other_queues_must_still_be_told(rig: &Rig) {
     rig.add(job("a")).await;
     let mut hand = rig.hand(1);

@@ -134,3 +134,15 @@ pub async fn each_of_k_groups_is_served_within_any_k_takes(rig: &Rig) {
         assert_eq!(groups.len(), GROUPS, "a group was passed over in {window:?}");
     }
 }
+
+pub async fn jobs_of_a_group_keep_their_order_when_the_default_priority_changes(rig: &Rig) {
+    rig.add(job("a").group("red")).await;
+    rig.configure(|config| config.default_priority = 1).await;
+    rig.add(job("b").group("red")).await;
+    rig.configure(|config| config.default_priority = 9).await;
+    rig.add(job("c").group("red")).await;
+    let mut hand = rig.hand(1);
+    for expected in ["a", "b", "c"] {
+        assert_eq!(hand.take_id().await, expected);
+    }
+}

@@ -54,6 +54,18 @@ pub async fn a_lifo_job_that_becomes_due_runs_before_its_equals(rig: &Rig) {
     assert_eq!(rig.hand(1).take_ids().await, ["late", "a", "b"]);
 }
 
+pub async fn jobs_due_at_the_same_moment_run_by_id(rig: &Rig) {
+    // Whenever they came, and however they were delayed.
+    let due = rig.now() + 1_000;
+    rig.add(job("d").delay_ms(1_000)).await;
+    rig.add(job("b").run_at(due)).await;
+    rig.advance(600);
+    rig.add(job("a").delay_ms(400)).await;
+    rig.add(job("c").run_at(due)).await;
+    rig.advance(400);
+    assert_eq!(rig.hand(1).take_ids().await, ["a", "b", "c", "d"]);
+}
+
 pub async fn removing_thousands_from_the_middle_leaves_the_rest_in_order(rig: &Rig) {
     let text = |n: usize| format!("j{n}");
     for part in 0..5 {
