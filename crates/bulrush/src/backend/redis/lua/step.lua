@@ -1,0 +1,457 @@
+#!lua flags=allow-oom
+-- step.lua: settles what a worker has finished, then takes work for its free slots.
+-- Why a script: token check, settle and take must be one step, or a rescued job could be settled by its old holder.
+-- Safe to repeat: the call number of the last step is kept with what it settled, and the jobs it took are found by their tokens.
+-- KEYS   all, as in every script (keys.rs)
+-- ARGV   1 version of the settings the call was checked with   2 worker (8 bytes)   3 call   4 want   5 n
+--        6 outcome codes, a letter a job, or '' (all complete, none with parent, dedup key, follow-ups, group or time-out)
+--        7 p   8 owner hashes, 8 bytes each, or ''   9 extras (msgpack) or ''   10 g
+--        then g pairs: active entry expected, for how many jobs in a row; then p packs of the n ids, at most 255 in each, generation 0;
+--        then n records without their first 12 bytes (version, state, generation, at)
+--        codes: c complete, r retry with an error, z snooze, h release, l rate limited, f fail with an error, x cancelled
+--        extras, by place from 1: d {i → ms until it runs again, or of the pause}, e {i → error without its end}, a {i → run-at},
+--        o {i → [outbox entry without its time…]}
+-- Reply  [now ms, settled ('' = all ok, else a letter a job: o ok, s stale, u unknown), packs of taken ids, their records,
+--        [[place among the taken, payload]…] of large ones, next due ms or 0, limited until ms or 0, paused 0|1, known 0|1, outbox list,
+--        ids that somebody asked to stop], or ['late', last call], or ['cfg', settings, version]: nothing was changed, check again
+-- Cost   O(n + taken + trimmed), + O(log d) a job in a sorted set; promotes at most 1,000, trims at most 2n
+-- @include part_state.lua
+-- @include part_rate.lua
+-- @include part_job.lua
+-- @include part_groups.lua
+-- @include part_moves.lua
+-- @include part_trim.lua
+local worker, number, want, total = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local codes, g = ARGV[6], tonumber(ARGV[10])
+local got = call('HMGET', KEYS[1], 'cfg', 'n', 'w' .. worker)
+read_config(got[1])
+if cfg.version ~= tonumber(ARGV[1]) then return moved_on() end
+read_counters(got[2])
+local last = got[3]
+local nonce = worker .. pack('>I6', number)
+
+-- Jobs of this worker that somebody asked to stop. The active hash is no larger than all slots together.
+local function cancels()
+  local ids = {}
+  if n.cancels > 0 then
+    local flat = call('HGETALL', KEYS[18])
+    for i = 1, #flat, 2 do
+      if sub(flat[i + 1], 1, 8) == worker and band(byte(flat[i + 1], 15), 1) ~= 0 then ids[#ids + 1] = flat[i] end
+    end
+    table.sort(ids)
+  end
+  return ids
+end
+-- When there may be something to take without anybody's doing.
+local function next_due()
+  local held = release_held()
+  if n.delayed > 0 then
+    local first = tonumber(call('ZRANGE', KEYS[5], 0, 0, 'WITHSCORES')[2] or nil) or 0
+    if held == 0 or first > 0 and first < held then return first end
+  end
+  return held
+end
+local function paused() return band(n.flags, 1) end
+local function large(ids, records)
+  local payloads = {}
+  if band(n.flags, 2) ~= 0 then
+    for i = 1, #ids do
+      if band(byte(records[i], 20), BIG) ~= 0 then payloads[#payloads + 1] = { i, call('HGET', KEYS[10], ids[i]) } end
+    end
+  end
+  return payloads
+end
+
+-- A worker that is not known (new, rescued, or of a store that lost its table) says hello first. Until then it settles what its tokens
+-- still hold, and neither takes nor comes back to life: its call may have been long on its way.
+local renewed = 0
+if last then
+  local last_number, from, till
+  last_number, renewed, from, till = unpack_struct('>I6I6I6I6', last)
+  if number < last_number then return { 'late', last_number } end
+  if number == last_number then
+    -- A repeat. What it took and still holds carries its nonce.
+    local ids, flat, records = {}, call('HGETALL', KEYS[18]), {}
+    for i = 1, #flat, 2 do
+      if sub(flat[i + 1], 1, 14) == nonce then ids[#ids + 1] = flat[i] end
+    end
+    table.sort(ids)
+    if #ids > 0 then records = call('HMGET', KEYS[2], unpack(ids)) end
+    if till > from then
+      for _, row in ipairs(call('XRANGE', KEYS[12], int(from + 1) .. '-0', int(till) .. '-0')) do
+        outbox[#outbox + 1] = { tonumber(string.match(row[1], '^%d+')), row[2][2] }
+      end
+    end
+    call('ZADD', KEYS[22], 'GT', int(now + cfg.lease_ms), worker)
+    return { now, sub(last, 25), packs_of(ids, 0), records, large(ids, records), next_due(), limited_until(), paused(), 1, outbox, cancels() }
+  end
+end
+local met = last and 1 or 0
+if met == 0 then want = 0 end
+local outbox_before = n.outbox
+local changed = false
+
+-- ------------------------------------------------------------------ settling
+local p = tonumber(ARGV[7])
+local at_pack = 10 + 2 * g
+local at_record = at_pack + p
+local settled = ''
+
+-- Settles one job whose entry in the active hash carries its token. The record is what it becomes by its own word.
+local x
+local ended = { 0, 0, 0 }
+local function settle(i, id, code, entry)
+  local run_at = x.a and x.a[i]
+  local j = parse(id, pack('>BBI4I6', 2, WAITING, n.gen, run_at or 0) .. ARGV[at_record + i])
+  if not run_at then run_at = status(j).run_at or j.created end
+  j.at = run_at
+  j.token = sub(entry, 1, 14)
+  j.active = entry
+  local flags = byte(entry, 15)
+  if band(flags, 2) ~= 0 then
+    -- The run has changed its job's data, which the worker's copy does not know.
+    local kept = parse(id, call('HGET', KEYS[2], id))
+    j.data = kept.data
+    put(j, BIG, is(kept, BIG))
+  end
+  if band(flags, 1) ~= 0 and code ~= 'c' then
+    -- Whoever asked for a cancel gets it, unless the job completed first.
+    if code == 'z' or code == 'h' or code == 'l' then status(j).made = status(j).made + 1 end
+    code = 'x'
+  end
+  leave_active(j)
+  if code == 'c' then
+    for _, body in ipairs(x.o and x.o[i] or {}) do
+      n.outbox = n.outbox + 1
+      local row = pack('>I6', now) .. body
+      call('XADD', KEYS[12], int(n.outbox) .. '-0', 'e', row)
+      outbox[#outbox + 1] = { n.outbox, row }
+    end
+    enter_finished(j, COMPLETED, run_at)
+    ended[1] = ended[1] + 1
+  elseif code == 'f' then
+    local s = status(j)
+    s.errors = s.errors .. x.e[i] .. pack('>I6', now)
+    enter_finished(j, FAILED, run_at)
+    ended[2] = ended[2] + 1
+  elseif code == 'r' then
+    local s = status(j)
+    s.errors = s.errors .. x.e[i] .. pack('>I6', now)
+    s.run_at = nil
+    n.t_retried = n.t_retried + 1
+    enter_delayed(j, now + (x.d and x.d[i] or 0))
+    tell_job('r', j)
+  elseif code == 'z' then
+    status(j).run_at = nil
+    enter_delayed(j, now + (x.d and x.d[i] or 0))
+    tell_job(j.state == WAITING and 'w' or 'd', j)
+  elseif code == 'x' then
+    enter_finished(j, CANCELLED, run_at)
+    ended[3] = ended[3] + 1
+  else
+    status(j).run_at = nil
+    if code == 'l' then
+      local till = now + (x.d and x.d[i] or 0)
+      if is(j, GROUP) then
+        local name = member('+' .. links(j).group)
+        known(name)
+        hold_back(name, till)
+      else
+        n.limited = math.max(n.limited, till)
+      end
+    end
+    enter_waiting(j, true)
+    tell_job('w', j)
+  end
+  save(j)
+end
+
+if total > 0 then
+  local ids = unpack_all(ARGV, at_pack + 1, at_record, total)
+  local held = call('HMGET', KEYS[18], unpack(ids))
+  local plain, i = codes == '', 0
+  for k = 1, g do
+    local expected = ARGV[9 + 2 * k]
+    for m = i + 1, i + ARGV[10 + 2 * k] do
+      if held[m] ~= expected then plain = false end
+    end
+    i = i + ARGV[10 + 2 * k]
+  end
+  if plain then
+    local full = cfg.concurrency > 0 and n.active >= cfg.concurrency
+    changed = true
+    call('HDEL', KEYS[18], unpack(ids))
+    local head, kv = pack('>BBI4I6', 2, COMPLETED, n.gen, now), { unpack(ids, 1, 2 * total) }
+    for k = 1, total do
+      kv[2 * k - 1] = ids[k]
+      kv[2 * k] = head .. ARGV[at_record + k]
+    end
+    call('HSET', KEYS[2], unpack(kv))
+    local stamp = pack('>I6I4', now, n.gen)
+    for k = at_pack + 1, at_record do call('LPUSH', KEYS[19], stamp, ARGV[k]) end
+    n.completed, n.t_completed, n.active = n.completed + total, n.t_completed + total, n.active - total
+    if n.groups > 0 then
+      local others = member('-')
+      others.active = math.max(0, others.active - total)
+      seat(others)
+    end
+    tell_packs('c', ARGV, at_pack + 1, at_record, total, ARGV[8])
+    trim_completed(2 * total)
+  else
+    x = ARGV[9] ~= '' and cmsgpack.unpack(ARGV[9]) or {}
+    local result = {}
+    i = 0
+    for k = 1, g do
+      local expected = sub(ARGV[9 + 2 * k], 1, 14)
+      for m = i + 1, i + ARGV[10 + 2 * k] do
+        -- The hash is asked again: the same job may stand twice in one call.
+        local entry = held[m] and call('HGET', KEYS[18], ids[m])
+        if entry and sub(entry, 1, 14) == expected then
+          settle(m, ids[m], codes == '' and 'c' or sub(codes, m, m), entry)
+          result[m] = 'o'
+          changed = true
+        else
+          -- Not held under this token: it was settled by it (the record keeps the token), or it is somebody else's, or gone.
+          local record = call('HGET', KEYS[2], ids[m])
+          if not record then
+            result[m] = 'u'
+          elseif band(byte(record, 20), SETTLED) ~= 0 and sub(record, 39, 52) == expected then
+            result[m] = 'o'
+          else
+            result[m] = 's'
+          end
+        end
+      end
+      i = i + ARGV[10 + 2 * k]
+    end
+    if ended[1] > 0 then trim_completed(2 * ended[1]) end
+    if ended[2] > 0 then trim_set(KEYS[20], 'failed', cfg.keep_f, cfg.age_f, 2 * ended[2]) end
+    if ended[3] > 0 then trim_set(KEYS[21], 'cancelled', cfg.keep_x, cfg.age_x, 2 * ended[3]) end
+    settled = table.concat(result)
+    if settled == string.rep('o', total) then settled = '' end
+  end
+end
+
+-- Promotes what is due; only a queue that has delayed jobs looks at them.
+if n.delayed > 0 and promote_due(1000) > 0 then changed = true end
+
+-- ------------------------------------------------------------------ taking
+release_held()
+local room = math.min(want, 1000, cfg.call_items)
+if paused() ~= 0 or n.limited > now then room = 0 end
+if cfg.concurrency > 0 then room = math.min(room, cfg.concurrency - n.active) end
+if cfg.group_concurrency > 0 and n.groups == 0 then room = math.min(room, cfg.group_concurrency - n.active) end
+if cfg.rate_max > 0 and room > 0 then room = math.min(room, rate_room()) end
+
+local ids, records, packs = {}, {}, {}
+-- A run's entry in the active hash; equal ones are one string.
+local start, entries = nonce .. pack('>BI6', 0, now), {}
+local function entry_of(record, group)
+  local rest = sub(record, 30, 33) .. (group or '')
+  local entry = entries[rest]
+  if not entry then
+    entry = start .. rest
+    entries[rest] = entry
+  end
+  return entry
+end
+-- The next live entry of a list, with its record.
+local function pop(list)
+  for _ = 1, 1000 do
+    local ids_of = call('RPOP', list)
+    if not ids_of then return nil end
+    local mine, k = unpack_ids(ids_of)
+    local gen = unpack_struct('>I4', ids_of, 2)
+    for i = 1, k do
+      local record = call('HGET', KEYS[2], mine[i])
+      if record and byte(record, 2) == WAITING and unpack_struct('>I4', record, 3) == gen then
+        if i < k then call('RPUSH', list, pack_ids(mine, i + 1, k, gen)) end
+        return mine[i], record, gen
+      end
+      n.tombs = math.max(0, n.tombs - 1)
+    end
+  end
+  return nil
+end
+-- The plain case: no groups, no large payloads. Whole packs at a time.
+local function take_packs()
+  local function from_set(max)
+    local more = call('ZRANGE', KEYS[4], '-inf', max, 'BYSCORE', 'LIMIT', 0, room - #ids)
+    if #more == 0 then return end
+    call('ZREM', KEYS[4], unpack(more))
+    n.prioritized = n.prioritized - #more
+    for _, ids_of in ipairs(packs_of(more, 0)) do packs[#packs + 1] = ids_of end
+    local found = call('HMGET', KEYS[2], unpack(more))
+    for i = 1, #more do
+      ids[#ids + 1] = more[i]
+      records[#records + 1] = found[i]
+    end
+  end
+  -- Ahead of the list stands what is more urgent, behind it what is less.
+  if n.prioritized > 0 then from_set('(' .. int(n.list_prio * 2147483648)) end
+  local dropped = 0
+  while #ids < room and n.listed > 0 and dropped < 1000 do
+    local popped = call('RPOP', KEYS[3], math.ceil((room - #ids) / PACK_MAX))
+    if not popped then
+      n.listed = 0
+      break
+    end
+    for i = 1, #popped do
+      local ids_of, before = popped[i], #ids
+      local mine, k = unpack_ids(ids_of)
+      local found = call('HMGET', KEYS[2], unpack(mine))
+      local live, live_records = mine, found
+      if n.tombs > 0 then
+        -- Entries left behind by removals, cancels and moves: one stands for its job only while their generations agree.
+        local gen = sub(ids_of, 2, 5)
+        live, live_records = {}, {}
+        for m = 1, k do
+          local record = found[m]
+          if record and byte(record, 2) == WAITING and sub(record, 3, 6) == gen then
+            live[#live + 1] = mine[m]
+            live_records[#live_records + 1] = record
+          else
+            dropped = dropped + 1
+            n.tombs = math.max(0, n.tombs - 1)
+          end
+        end
+        if #live < k then
+          k = #live
+          ids_of = k > 0 and pack_ids(live, 1, k, unpack_struct('>I4', ids_of, 2))
+        end
+      end
+      local fit = math.min(k, room - before)
+      for m = 1, fit do
+        ids[before + m] = live[m]
+        records[before + m] = live_records[m]
+      end
+      n.listed = n.listed - fit
+      if fit < k then
+        -- More than wanted: the rest of this pack, and the packs behind it, go back to the head as they were.
+        local back, gen = {}, unpack_struct('>I4', ids_of, 2)
+        for m = #popped, i + 1, -1 do back[#back + 1] = popped[m] end
+        back[#back + 1] = pack_ids(live, fit + 1, k, gen)
+        call('RPUSH', KEYS[3], unpack(back))
+        if fit > 0 then packs[#packs + 1] = pack_ids(live, 1, fit, gen) end
+        break
+      end
+      if ids_of then packs[#packs + 1] = ids_of end
+    end
+  end
+  if #ids < room and n.prioritized > 0 then from_set('+inf') end
+  local taken = #ids
+  if taken == 0 then return end
+  n.waiting = n.waiting - taken
+  local left = n.turn_left == 0 and cfg.weight or n.turn_left
+  n.turn_left = n.waiting == 0 and 0 or (left - taken) % cfg.weight
+  local kv = { unpack(ids, 1, 2 * taken) }
+  if band(n.flags, 64) == 0 then
+    local entry = start .. '\0\0\0\0'
+    for i = 1, taken do
+      kv[2 * i - 1] = ids[i]
+      kv[2 * i] = entry
+    end
+  else
+    local deadlines = {}
+    for i = 1, taken do
+      kv[2 * i - 1] = ids[i]
+      kv[2 * i] = entry_of(records[i])
+      local seconds = unpack_struct('>I4', records[i], 30)
+      if seconds > 0 then
+        deadlines[#deadlines + 1] = int(now + seconds * 1000 + 30000)
+        deadlines[#deadlines + 1] = ids[i]
+      end
+    end
+    if #deadlines > 0 then call('ZADD', KEYS[25], unpack(deadlines)) end
+  end
+  call('HSET', KEYS[18], unpack(kv))
+  n.active = n.active + taken
+  if cfg.events_max > 0 then
+    local owners = ''
+    if band(n.flags, 32) ~= 0 then
+      local hashes = {}
+      for i = 1, taken do hashes[i] = band(byte(records[i], 20), OWNER) ~= 0 and owner_of(parse(ids[i], records[i])) or NOBODY end
+      owners = table.concat(hashes)
+    end
+    tell_packs('a', packs, 1, #packs, taken, owners)
+  end
+end
+-- Any case: one job after the other, in the rotation of groups, and no more than a call may carry.
+local function take_one_by_one()
+  local bytes = cfg.call_bytes
+  while #ids < room do
+    local turn, id, record, gen, list = nil, nil, nil, 0, KEYS[3]
+    if n.groups > 0 then
+      turn = next_member()
+      if not turn then break end
+    elseif n.waiting == 0 then
+      break
+    end
+    if turn and turn.name ~= '-' then
+      list = KEYS[17] .. sub(turn.name, 2)
+      id, record, gen = pop(list)
+      if not id then break end
+    else
+      if n.prioritized > 0 then
+        local first = call('ZRANGE', KEYS[4], 0, 0, 'WITHSCORES')
+        if first[1] and (n.listed == 0 or tonumber(first[2]) < n.list_prio * 2147483648) then
+          id, list = first[1], nil
+          record = call('HGET', KEYS[2], id)
+        end
+      end
+      if not id then
+        id, record, gen = pop(list)
+        if not id then break end
+      end
+    end
+    local j = parse(id, record)
+    local size = is(j, BIG) and call('HSTRLEN', KEYS[10], id) or #j.data
+    if #ids > 0 and size > bytes then
+      if list then call('RPUSH', list, pack_ids({ id }, 1, 1, gen)) end
+      break
+    end
+    bytes = math.max(0, bytes - size)
+    ids[#ids + 1], records[#records + 1] = id, record
+    n.waiting, n.active = n.waiting - 1, n.active + 1
+    if not list then
+      call('ZREM', KEYS[4], id)
+      n.prioritized = n.prioritized - 1
+    elseif list == KEYS[3] then
+      n.listed = n.listed - 1
+    end
+    if turn then
+      had_turn(turn)
+    else
+      local left = n.turn_left == 0 and cfg.weight or n.turn_left
+      n.turn_left = n.waiting == 0 and 0 or (left - 1) % cfg.weight
+    end
+    call('HSET', KEYS[18], id, entry_of(record, is(j, GROUP) and links(j).group))
+    if j.timeout > 0 then call('ZADD', KEYS[25], int(now + j.timeout * 1000 + 30000), id) end
+    tell_job('a', j)
+  end
+  packs = packs_of(ids, 0)
+end
+if room > 0 and n.waiting > 0 then
+  if n.groups == 0 and band(n.flags, 2) == 0 and cfg.call_bytes >= 1024 * room then take_packs() else take_one_by_one() end
+  if #ids > 0 then
+    changed = true
+    if cfg.rate_max > 0 then record_starts(#ids) end
+    if n.waiting == 0 and cfg.events_max > 0 then tell('e', '') end
+  end
+end
+
+local due, limited = next_due(), limited_until()
+save_members()
+if can_start() then ring_the_bell() end
+publish(KEYS[6])
+-- The lease moves with every call, but a tenth of it late at most: a call in between saves the write.
+if met == 1 then
+  if now - renewed >= cfg.lease_ms / 10 then
+    renewed = now
+    call('ZADD', KEYS[22], 'GT', int(now + cfg.lease_ms), worker)
+  end
+  call('HSET', KEYS[1], 'n', counters(), 'w' .. worker, pack('>I6I6I6I6', number, renewed, outbox_before, n.outbox) .. settled)
+elseif changed then
+  call('HSET', KEYS[1], 'n', counters())
+end
+return { now, settled, packs, records, large(ids, records), due, limited, paused(), met, outbox, cancels() }
