@@ -2,14 +2,10 @@
 
 use std::sync::Arc;
 
-use hashbrown::HashSet;
-
 use super::Core;
+use super::check::check_call;
 use super::slab::{Family, Kin, Slot};
-use crate::model::{
-    Bound, BoundError, CheckError, Child, ChildState, EventKind, JobState, Millis, NewJob, Parent, QueueName,
-    Status, When,
-};
+use crate::model::{Child, ChildState, EventKind, JobState, Millis, NewJob, Parent, QueueName, Status, When};
 use crate::port::{AddOutcome, AddReply, Added, Delivery, Error, OutboxEntry};
 
 /// Jobs of one owner that a page of that owner can reach.
@@ -156,40 +152,4 @@ impl Core {
         }
         entry
     }
-}
-
-/// Checks jobs that come in together before anything is changed; `item` names the place in the call that an error tells.
-pub(super) fn check_call<'a>(
-    jobs: impl Iterator<Item = &'a NewJob> + Clone,
-    bounds: &crate::model::Bounds,
-    item: impl Fn(usize) -> usize,
-) -> Result<(), Error> {
-    let items = jobs.clone().map(NewJob::tree_len).sum();
-    BoundError::check(Bound::CallItems, items, bounds.call_items, item(0))?;
-    let bytes = jobs.clone().map(NewJob::tree_bytes).sum();
-    BoundError::check(Bound::CallBytes, bytes, bounds.call_bytes.max(bounds.data_bytes), item(0))?;
-    for (place, job) in jobs.enumerate() {
-        let item = item(place);
-        job.check(bounds, item)?;
-        if !job.children.is_empty() {
-            check_ids(job, item)?;
-        }
-    }
-    Ok(())
-}
-
-/// Every job of a flow has an id of its own: two of one id would be one job, and its parent would wait for the other for ever.
-fn check_ids(root: &NewJob, item: usize) -> Result<(), CheckError> {
-    let mut seen: HashSet<&crate::model::JobId> = HashSet::new();
-    seen.insert(&root.spec.id);
-    let mut left = vec![root];
-    while let Some(job) = left.pop() {
-        for child in &job.children {
-            if !seen.insert(&child.job.spec.id) {
-                return Err(CheckError::RepeatedId { item });
-            }
-            left.push(&child.job);
-        }
-    }
-    Ok(())
 }

@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::check::check_command;
 use super::{Core, SLICE};
-use crate::model::{
-    Bound, BoundError, Cause, CheckError, EventKind, JobId, JobState, Millis, NewJob, QueueConfig, When,
-};
+use crate::model::{Cause, CheckError, EventKind, JobId, JobState, Millis, QueueConfig, When};
 use crate::port::{AdminCommand, AdminReply, AdminResult, Error, OutboxEntry};
 
 impl Core {
@@ -109,48 +108,17 @@ impl Core {
     }
 
     fn check_command(&self, command: &AdminCommand) -> Result<(), Error> {
-        let bounds = &self.config.bounds;
-        let items = |n: usize| BoundError::check(Bound::CallItems, n, bounds.call_items, 0);
+        check_command(command, &self.config.bounds)?;
         match command {
-            AdminCommand::Pause | AdminCommand::Unpause => {}
-            AdminCommand::Cancel(ids) | AdminCommand::Remove(ids) | AdminCommand::Promote(ids) => {
-                items(ids.len())?;
-            }
-            AdminCommand::Retry { ids, data } => {
-                items(ids.len())?;
-                BoundError::check(Bound::Data, data.as_ref().map_or(0, Bytes::len), bounds.data_bytes, 0)?;
-            }
-            AdminCommand::SetData { data, .. } => {
-                BoundError::check(Bound::Data, data.len(), bounds.data_bytes, 0)?;
-            }
-            AdminCommand::SetPriority { id, priority } => {
-                let max = NewJob::PRIORITY_MAX as usize;
-                BoundError::check(Bound::Priority, *priority as usize, max, 0)?;
+            AdminCommand::SetPriority { id, .. } => {
                 let grouped = self.find(id).is_some_and(|slot| self.jobs.get(slot).spec.group.is_some());
-                if grouped {
-                    return Err(CheckError::PriorityInGroup { item: 0 }.into());
-                }
+                if grouped { Err(CheckError::PriorityInGroup { item: 0 }.into()) } else { Ok(()) }
             }
-            AdminCommand::Reschedule { when, .. } => {
-                if let When::After(ms) = when {
-                    BoundError::check(Bound::Delay, *ms as usize, NewJob::DELAY_MAX_MS as usize, 0)?;
-                }
+            AdminCommand::Obliterate { force: false, .. } if self.counts.active > 0 => {
+                Err(Error::Busy { active: self.counts.active })
             }
-            AdminCommand::RetryFailed { limit } | AdminCommand::Drain { limit, .. } => items(*limit)?,
-            AdminCommand::Clean { state, limit, .. } => {
-                items(*limit)?;
-                if *state == JobState::Active {
-                    return Err(Error::WrongState { command: "clean", state: *state });
-                }
-            }
-            AdminCommand::Obliterate { force, limit } => {
-                items(*limit)?;
-                if !force && self.counts.active > 0 {
-                    return Err(Error::Busy { active: self.counts.active });
-                }
-            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     fn each(

@@ -4,10 +4,11 @@
 
 use std::sync::Arc;
 
+use super::check::{check_entries, check_items};
 use super::{Core, own_error};
 use crate::model::{
-    Bound, BoundError, Cause, ChildFailure, ChildState, Dedup, ErrorKind, EventKind, JobId, JobState, Load,
-    Millis, NewJob, QueueName, WorkerId,
+    Cause, ChildFailure, ChildState, Dedup, ErrorKind, EventKind, JobId, JobState, Millis, NewJob, QueueName,
+    WorkerId,
 };
 use crate::port::{AddOutcome, Delivery, Error, OutboxEntry};
 
@@ -25,13 +26,7 @@ impl Core {
         entries: Vec<OutboxEntry>,
         now: Millis,
     ) -> Result<Vec<OutboxEntry>, Error> {
-        if entries.len() > 1 {
-            let mut load = Load::new(&self.config.bounds, 0);
-            for (item, entry) in entries.iter().enumerate() {
-                let (items, bytes) = entry.load();
-                load.take(items, bytes, item)?;
-            }
-        }
+        check_entries(&entries, &self.config.bounds)?;
         self.advance(now);
         let mut outbox = Vec::new();
         for OutboxEntry { seq, at, delivery, .. } in entries {
@@ -53,7 +48,7 @@ impl Core {
     /// # Errors
     /// More entries than a call may carry; nothing was changed.
     pub fn acknowledge(&mut self, entries: &[u64], now: Millis) -> Result<(), Error> {
-        BoundError::check(Bound::CallItems, entries.len(), self.config.bounds.call_items, 0)?;
+        check_items(entries.len(), &self.config.bounds)?;
         self.advance(now);
         for seq in entries {
             if self.outbox.remove(seq).is_some() && self.changes.wanted {

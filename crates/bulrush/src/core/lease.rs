@@ -4,12 +4,11 @@
 //! jobs back at the head. A pass that finds the last one long ago opens a grace first: the store itself was away, so every lease
 //! looks run out, and live workers must get a chance to renew.
 
+use super::check::check_updates;
 use super::slab::Active;
 use super::step::Stored;
 use super::{Core, SLICE, cut, own_error};
-use crate::model::{
-    Bound, BoundError, Cause, ErrorKind, EventKind, JobId, JobState, Load, Millis, Token, WorkerId,
-};
+use crate::model::{Cause, ErrorKind, EventKind, JobId, JobState, Millis, Token, WorkerId};
 use crate::port::{
     Error, Maintained, OutboxEntry, Renew, RenewReply, Resume, ResumeReply, Settled, Update, UpdateChange,
     WorkerInfo,
@@ -225,25 +224,7 @@ impl Core {
     /// # Errors
     /// Something beyond the queue's bounds; nothing was changed.
     pub fn update(&mut self, updates: Vec<Update>, now: Millis) -> Result<Vec<Settled>, Error> {
-        let bounds = self.config.bounds;
-        let mut load = Load::new(&bounds, bounds.data_bytes);
-        for (item, update) in updates.iter().enumerate() {
-            match &update.change {
-                UpdateChange::Data(data) => {
-                    BoundError::check(Bound::Data, data.len(), bounds.data_bytes, item)?;
-                }
-                UpdateChange::Log { lines, .. } => {
-                    let longest = lines.iter().map(String::len).max().unwrap_or(0);
-                    BoundError::check(Bound::LogLine, longest, bounds.log_line_bytes, item)?;
-                }
-                UpdateChange::Progress(progress) => {
-                    let len = progress.data.as_ref().map_or(0, bytes::Bytes::len);
-                    BoundError::check(Bound::Progress, len, bounds.progress_bytes, item)?;
-                }
-            }
-            let (items, bytes) = update.change.load();
-            load.take(items, bytes, item)?;
-        }
+        check_updates(&updates, &self.config.bounds)?;
         self.advance(now);
         Ok(updates.into_iter().map(|update| self.update_one(update)).collect())
     }

@@ -11,6 +11,7 @@
 mod add;
 mod admin;
 mod changes;
+pub(crate) mod check;
 mod command;
 mod dedup;
 mod explain;

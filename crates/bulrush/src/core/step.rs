@@ -2,14 +2,11 @@
 
 use std::sync::Arc;
 
-use super::add::check_call;
+use super::check::check_finished;
 use super::ready::Member;
 use super::slab::Active;
 use super::{Core, SLICE};
-use crate::model::{
-    Bound, BoundError, Cause, EventKind, Finished, JobError, JobState, Load, Millis, Outcome, Taken, Token,
-    WorkerId,
-};
+use crate::model::{Cause, EventKind, Finished, JobError, JobState, Millis, Outcome, Taken, Token, WorkerId};
 use crate::port::{Delivery, Error, OutboxEntry, Settled, Step, StepReply};
 
 /// A job with a time-out is rescued even from a live worker when so much more has passed, ms: a deadlocked runtime whose thread
@@ -49,7 +46,7 @@ impl Core {
             self.keep_alive(step.worker);
             return Ok(self.repeat(step.worker));
         }
-        self.check_finished(&step.finished)?;
+        check_finished(&step.finished, &self.config.bounds)?;
         let known = last.is_some();
         if known {
             self.keep_alive(step.worker);
@@ -114,21 +111,6 @@ impl Core {
         };
         self.fill_reply(&mut reply, worker, self.now);
         reply
-    }
-
-    fn check_finished(&self, finished: &[Finished]) -> Result<(), Error> {
-        let bounds = &self.config.bounds;
-        let mut load = Load::new(bounds, bounds.result_bytes);
-        for (item, finished) in finished.iter().enumerate() {
-            if let Outcome::Complete { result, follow_ups } = &finished.outcome {
-                let len = result.as_ref().map_or(0, bytes::Bytes::len);
-                BoundError::check(Bound::Result, len, bounds.result_bytes, item)?;
-                check_call(follow_ups.iter().map(|(_, job)| job), bounds, |_| item)?;
-            }
-            let (items, bytes) = finished.outcome.load();
-            load.take(items, bytes, item)?;
-        }
-        Ok(())
     }
 
     // ------------------------------------------------------------------ settling

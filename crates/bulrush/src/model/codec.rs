@@ -8,10 +8,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::new_job::no_tags;
 use super::{
     Attempt, Backoff, ChildFailure, Curve, Dedup, ErrorKind, Jitter, JobError, JobId, JobState, NewChild,
-    NewJob, Owner, Parent, Progress, QueueName, Spec, Status, Token, When, WorkerId,
+    NewJob, Owner, Parent, Progress, QueueName, Spec, Status, Token, When, WorkerId, no_tags,
 };
 
 /// Version of the record format, its first byte.
@@ -431,7 +430,7 @@ fn decode_new_job_at(r: &mut Reader<'_>, level: usize) -> Result<NewJob, DecodeE
     Ok(NewJob { spec, default_priority, when, children })
 }
 
-fn encode_backoff(w: &mut Writer<'_>, backoff: &Backoff) {
+pub(crate) fn encode_backoff(w: &mut Writer<'_>, backoff: &Backoff) {
     match &backoff.curve {
         Curve::Fixed { delay_ms } => {
             w.u8(0);
@@ -458,7 +457,7 @@ fn encode_backoff(w: &mut Writer<'_>, backoff: &Backoff) {
     });
 }
 
-fn decode_backoff(r: &mut Reader<'_>) -> Result<Backoff, DecodeError> {
+pub(crate) fn decode_backoff(r: &mut Reader<'_>) -> Result<Backoff, DecodeError> {
     let curve = match r.u8()? {
         0 => Curve::Fixed { delay_ms: r.u64()? },
         1 => {
@@ -514,11 +513,11 @@ const ERROR_KINDS: [ErrorKind; 6] = [
     ErrorKind::ChildFailed,
 ];
 
-fn error_kind_code(kind: ErrorKind) -> u8 {
+pub(crate) fn error_kind_code(kind: ErrorKind) -> u8 {
     ERROR_KINDS.iter().position(|k| *k == kind).unwrap_or_default() as u8
 }
 
-fn error_kind(code: u8) -> Result<ErrorKind, DecodeError> {
+pub(crate) fn error_kind(code: u8) -> Result<ErrorKind, DecodeError> {
     ERROR_KINDS.get(usize::from(code)).copied().ok_or(DecodeError::Invalid("error kind"))
 }
 

@@ -24,6 +24,7 @@ pub use job::{
     ActiveRun, Attempt, Child, ChildState, ErrorKind, JobError, JobView, Owner, Parent, Progress, Spec,
     Status,
 };
+pub(crate) use new_job::no_tags;
 pub use new_job::{CheckError, ChildFailure, Dedup, NewChild, NewJob, When};
 pub use outcome::{Finished, Outcome, Taken};
 pub use page::{Counts, JobFilter, JobPage, PageRequest};
