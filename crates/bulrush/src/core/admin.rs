@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::Core;
 use super::check::check_command;
-use super::{Core, SLICE};
 use crate::model::{Cause, CheckError, EventKind, JobId, JobState, Millis, QueueConfig, When};
 use crate::port::{AdminCommand, AdminReply, AdminResult, Error, OutboxEntry};
 
@@ -57,13 +57,10 @@ impl Core {
                 self.each(&ids, &mut reply, |core, slot| core.retry(slot, data.as_ref()));
             }
             AdminCommand::RetryFailed { limit } => {
-                let slots: Vec<u32> =
-                    self.failed.oldest(&self.jobs).take(limit).map(|entry| entry.slot).collect();
-                for slot in slots {
+                for slot in self.first_of(&[JobState::Failed], limit, &mut reply) {
                     self.retry(slot, None);
                     reply.changed += 1;
                 }
-                reply.more = self.counts.failed > 0;
             }
             AdminCommand::Promote(ids) => self.each(&ids, &mut reply, Self::promote_now),
             AdminCommand::Reschedule { id, when } => {
@@ -77,29 +74,25 @@ impl Core {
             }
             AdminCommand::Clean { state, older_ms, limit } => {
                 let until = self.now.saturating_sub(older_ms);
-                let slots = self.older_than(state, until, limit + 1);
-                self.remove_all(slots, limit, &mut reply);
+                let found = self.find_old(state, until, limit);
+                reply.more = found.more;
+                self.remove_all(found.slots, &mut reply);
                 if reply.changed > 0 && self.events.is_kept() {
                     let kind = EventKind::Cleaned { count: reply.changed as u32 };
                     self.events.push(self.now, kind, None, 0);
                 }
             }
             AdminCommand::Drain { delayed, limit } => {
-                let mut slots = self.in_state(JobState::Waiting, limit + 1);
-                if delayed {
-                    slots.extend(self.in_state(JobState::Delayed, (limit + 1).saturating_sub(slots.len())));
-                }
-                self.remove_all(slots, limit, &mut reply);
+                let states = [JobState::Waiting, JobState::Delayed];
+                let slots = self.first_of(&states[..=usize::from(delayed)], limit, &mut reply);
+                self.remove_all(slots, &mut reply);
             }
             AdminCommand::Obliterate { limit, .. } => {
-                let slots = self.jobs.iter().map(|(slot, _)| slot).take(limit + 1).collect();
-                self.remove_all(slots, limit, &mut reply);
+                let slots = self.first_of(&JobState::ALL, limit, &mut reply);
+                self.remove_all(slots, &mut reply);
                 // The outbox stays: parents in other queues wait for the news in it, and follow-ups were promised.
                 if !reply.more {
-                    if self.changes.wanted {
-                        self.changes.keys.extend(self.dedup.iter().map(|(key, _)| key.clone()));
-                    }
-                    self.dedup.clear();
+                    reply.more = self.free_keys(limit - reply.changed);
                 }
             }
         }
@@ -179,13 +172,27 @@ impl Core {
         self.drop_job(slot);
     }
 
-    fn remove_all(&mut self, slots: Vec<u32>, limit: usize, reply: &mut AdminReply) {
-        reply.more = slots.len() > limit;
+    fn remove_all(&mut self, slots: Vec<u32>, reply: &mut AdminReply) {
+        reply.changed += slots.len();
         let mut outbox = Vec::new();
-        for slot in slots.into_iter().take(limit) {
+        for slot in slots {
             self.remove_one(slot, &mut outbox);
-            reply.changed += 1;
         }
+    }
+
+    /// Frees at most so many keys of a queue without jobs. Says whether any is left.
+    fn free_keys(&mut self, limit: usize) -> bool {
+        // Without jobs only keys with a time are held, unless something is broken.
+        let timed = self.dedup.timed(None).map(|(end, _)| &end.1);
+        let others = self.dedup.iter().filter(|(_, held)| held.until.is_none()).map(|(key, _)| key);
+        let keys: Vec<Arc<str>> = timed.chain(others).take(limit).cloned().collect();
+        for key in &keys {
+            self.dedup.set(key, None);
+        }
+        if self.changes.wanted {
+            self.changes.keys.extend(keys);
+        }
+        self.dedup.iter().next().is_some()
     }
 
     fn retry(&mut self, slot: u32, data: Option<&Bytes>) -> AdminResult {
@@ -284,33 +291,28 @@ impl Core {
         }
     }
 
-    /// Jobs of a state that finished (or were added) at `until` or earlier, oldest first.
-    fn older_than(&self, state: JobState, until: Millis, limit: usize) -> Vec<u32> {
-        let age = |slot: &u32| {
-            let status = &self.jobs.get(*slot).status;
-            status.finished_on.unwrap_or(status.created_at)
-        };
-        self.in_state(state, SLICE * 10).into_iter().filter(|slot| age(slot) <= until).take(limit).collect()
+    /// Slots of the first jobs of the given states, at most `limit`; the reply says whether there are more.
+    fn first_of(&self, states: &[JobState], limit: usize, reply: &mut AdminReply) -> Vec<u32> {
+        let all = states.iter().flat_map(|state| self.in_state(*state));
+        let mut slots: Vec<u32> = all.take(limit.saturating_add(1)).collect();
+        reply.more = slots.len() > limit;
+        slots.truncate(limit);
+        slots
     }
 
-    /// Slots of the jobs of a state that is not active, from the front of its collections.
-    fn in_state(&self, state: JobState, limit: usize) -> Vec<u32> {
-        let lane = match state {
-            JobState::Waiting => {
-                let groups = self.ready.members().flat_map(|(_, group)| group.lanes.values());
-                return groups
-                    .flat_map(|lane| lane.oldest(&self.jobs))
-                    .take(limit)
-                    .map(|entry| entry.slot)
-                    .collect();
+    /// Slots of the jobs of a state, from the front of its collection.
+    fn in_state(&self, state: JobState) -> Box<dyn Iterator<Item = u32> + '_> {
+        match state {
+            JobState::Waiting => Box::new(self.ready.walk(None, &self.jobs).map(|(_, slot)| slot)),
+            JobState::Delayed => Box::new(self.delayed.values().copied()),
+            JobState::Active => {
+                // The table of workers has no order of its own, and the same commands must give the same queue.
+                let running = self.active.workers.values().flat_map(|worker| &worker.running);
+                let mut slots: Vec<u32> = running.copied().collect();
+                slots.sort_unstable();
+                Box::new(slots.into_iter())
             }
-            JobState::Delayed => return self.delayed.values().take(limit).copied().collect(),
-            JobState::Active => return Vec::new(),
-            JobState::WaitingChildren => &self.parents,
-            JobState::Completed => &self.completed,
-            JobState::Failed => &self.failed,
-            JobState::Cancelled => &self.cancelled,
-        };
-        lane.oldest(&self.jobs).take(limit).map(|entry| entry.slot).collect()
+            state => Box::new(self.lane(state).oldest(&self.jobs).map(|entry| entry.slot)),
+        }
     }
 }

@@ -95,9 +95,4 @@ impl DedupTable {
         let ends = self.ends.range((from, Bound::Unbounded));
         ends.filter_map(|end| Some((end, self.keys.get(&end.1)?)))
     }
-
-    pub fn clear(&mut self) {
-        self.keys.clear();
-        self.ends.clear();
-    }
 }

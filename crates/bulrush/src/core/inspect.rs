@@ -159,14 +159,8 @@ impl Core {
             }
             (None, Some(JobState::Active)) => Box::new(self.active_from(cursor.as_ref()).into_iter()),
             (None, Some(state)) => {
-                let lane = match state {
-                    JobState::WaitingChildren => &self.parents,
-                    JobState::Completed => &self.completed,
-                    JobState::Failed => &self.failed,
-                    _ => &self.cancelled,
-                };
                 let before = cursor.map_or(i64::MAX, |cursor| cursor.minor);
-                let entries = lane.newest_before(before, &self.jobs);
+                let entries = self.lane(state).newest_before(before, &self.jobs);
                 Box::new(entries.map(|entry| (entry.slot, Cursor::new(0, entry.order))))
             }
             (None, None) => Box::new(self.all_from(cursor.as_ref())),

@@ -70,9 +70,14 @@ impl Lane {
         self.entries.iter().copied().find(|entry| entry.is_live(jobs))
     }
 
-    /// Tells that one entry has become a tombstone. A lane that is mostly tombstones is swept, at O(1) a removal on average.
+    /// Tells that one entry has become a tombstone. A lane that is mostly tombstones is swept, at O(1) a removal on average; those at
+    /// the front go at once, so that who empties a lane from there meets none.
     pub fn bury(&mut self, jobs: &Jobs) {
         self.tombstones += 1;
+        while self.entries.front().is_some_and(|entry| !entry.is_live(jobs)) {
+            self.entries.pop_front();
+            self.tombstones -= 1;
+        }
         if self.tombstones >= SWEEP_MIN && self.tombstones * 2 > self.entries.len() {
             self.entries.retain(|entry| entry.is_live(jobs));
             self.tombstones = 0;
@@ -93,6 +98,12 @@ impl Lane {
     pub fn newest_before<'a>(&'a self, order: i64, jobs: &'a Jobs) -> impl Iterator<Item = Entry> + 'a {
         let end = self.before(order);
         self.entries.range(..end).rev().copied().filter(|entry| entry.is_live(jobs))
+    }
+
+    /// Live entries after `order`, from the front.
+    pub fn after<'a>(&'a self, order: i64, jobs: &'a Jobs) -> impl Iterator<Item = Entry> + 'a {
+        let start = self.entries.partition_point(|entry| entry.order <= order);
+        self.entries.range(start..).copied().filter(|entry| entry.is_live(jobs))
     }
 
     /// Live entries from the front.

@@ -2,9 +2,9 @@
 //!
 //! This is what a queue means. The embedded backends run it; every other adapter is compared with it, command by command. Who looks
 //! for a rule finds it in the file that bears its name: adding (`add`), settling and taking (`step`), leases and the rescue of lost
-//! jobs (`lease`), flows and the outbox (`flow`), what an administrator may do (`admin`), reading (`inspect`), the invariants
-//! (`verify`). Which moves between states are legal stands in [`crate::model::JobState::can_become`], and every move goes through
-//! `Core::leave` and one of the `enter_…` functions here.
+//! jobs (`lease`), flows and the outbox (`flow`), what an administrator may do (`admin`, `clean`), reading (`inspect`), the
+//! invariants (`verify`). Which moves between states are legal stands in [`crate::model::JobState::can_become`], and every move goes
+//! through `Core::leave` and one of the `enter_…` functions here.
 //!
 //! Commands check everything before the first change: a command that returns an error has changed nothing.
 
@@ -12,6 +12,7 @@ mod add;
 mod admin;
 mod changes;
 pub(crate) mod check;
+mod clean;
 mod command;
 mod dedup;
 mod explain;
@@ -44,6 +45,7 @@ use crate::model::{
 };
 use crate::port::{OutboxEntry, Totals};
 use changes::Changes;
+use clean::Rounds;
 use dedup::DedupTable;
 use lane::{Entry, Lane};
 use lease::Worker;
@@ -73,6 +75,7 @@ pub struct Core {
     completed: Lane,
     failed: Lane,
     cancelled: Lane,
+    rounds: Rounds,
 
     counts: Counts,
     totals: Totals,
@@ -124,6 +127,7 @@ impl Core {
             completed: Lane::default(),
             failed: Lane::default(),
             cancelled: Lane::default(),
+            rounds: Rounds::default(),
             counts: Counts::default(),
             totals: Totals::default(),
             tail: 0,
@@ -247,6 +251,7 @@ impl Core {
         let job = self.jobs.get_mut(slot);
         job.order = order;
         let (member, priority) = (job.spec.group.clone(), job.spec.priority);
+        self.rounds.waiting.enter(job.status.created_at);
         let entry = Entry { order, slot, generation };
         self.ready.push(&member, priority, entry, front, &self.config, self.now);
         self.wakes += 1;
@@ -261,6 +266,7 @@ impl Core {
         self.set_state(slot, JobState::Delayed, cause);
         let job = self.jobs.get_mut(slot);
         job.status.run_at = run_at;
+        self.rounds.delayed.enter(job.status.created_at);
         let place = (run_at, job.spec.id.clone());
         // Somebody may sleep until a later moment.
         if self.delayed.first_key_value().is_none_or(|((first, _), _)| run_at < *first) {
@@ -376,6 +382,19 @@ impl Core {
         self.leave(slot);
         self.enter_waiting(slot, false, Some(Cause::Due));
         self.emit(EventKind::Waiting, slot);
+    }
+
+    /// The lane of a state that keeps its jobs in one.
+    fn lane(&self, state: JobState) -> &Lane {
+        match state {
+            JobState::WaitingChildren => &self.parents,
+            JobState::Completed => &self.completed,
+            JobState::Failed => &self.failed,
+            JobState::Cancelled => &self.cancelled,
+            JobState::Waiting | JobState::Delayed | JobState::Active => {
+                unreachable!("{state} jobs are kept in another way")
+            }
+        }
     }
 
     fn find(&self, id: &JobId) -> Option<u32> {

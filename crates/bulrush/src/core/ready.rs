@@ -37,6 +37,9 @@ pub(super) struct Turn {
     pub left: u32,
 }
 
+/// A waiting job's place in a walk over all of them: its member, its priority, its order in the lane.
+pub(super) type Place = (Member, u32, i64);
+
 /// All waiting jobs.
 #[derive(Debug, Default)]
 pub(super) struct Ready {
@@ -320,6 +323,29 @@ impl Ready {
         for (_, member) in unseated {
             self.seat(&member, config, now);
         }
+    }
+
+    /// Waiting jobs after a place: those without a group first, then group by group in order of name; in each by priority and turn.
+    pub fn walk<'a>(
+        &'a self,
+        after: Option<Place>,
+        jobs: &'a Jobs,
+    ) -> impl Iterator<Item = (Place, u32)> + 'a {
+        let (member, priority, order) = after.unwrap_or((None, 0, i64::MIN));
+        let plain = member.is_none().then_some((None, &self.plain));
+        let from = member.as_ref().map_or(Bound::Unbounded, Bound::Included);
+        let named = self.named.range::<Arc<str>, _>((from, Bound::Unbounded));
+        let members = plain.into_iter().chain(named.map(|(name, group)| (Some(name), group)));
+        let first = member.clone();
+        let lanes = members.flat_map(move |(name, group)| {
+            let from = if name == first.as_ref() { priority } else { 0 };
+            group.lanes.range(from..).map(move |(priority, lane)| (name, *priority, lane))
+        });
+        lanes.flat_map(move |(name, here, lane)| {
+            let begun = name == member.as_ref() && here == priority;
+            let entries = lane.after(if begun { order } else { i64::MIN }, jobs);
+            entries.map(move |entry| ((name.cloned(), here, entry.order), entry.slot))
+        })
     }
 
     /// As [`members`](Self::members), from the group after `after` on.

@@ -9,6 +9,7 @@ use hashbrown::{HashMap, HashSet};
 use super::Core;
 use super::add::OWNER_INDEX_MAX;
 use super::changes::{Meta, Running};
+use super::clean::Rounds;
 use super::dedup::Held;
 use super::lane::{Entry, Lane};
 use super::slab::{Active, Family, Kin, Slot};
@@ -235,6 +236,7 @@ impl Core {
         self.completed = Lane::default();
         self.failed = Lane::default();
         self.cancelled = Lane::default();
+        self.rounds = Rounds::default();
         for worker in self.active.workers.values_mut() {
             worker.clear();
         }

@@ -132,7 +132,7 @@ pub struct AdminReply {
     pub results: Vec<AdminResult>,
     /// Jobs changed.
     pub changed: usize,
-    /// The bound was reached and more is left.
+    /// More may be left: repeat the command. A call that has changed nothing may still have come closer to what is left.
     pub more: bool,
     /// What must reach other queues.
     pub outbox: Vec<OutboxEntry>,

@@ -253,7 +253,18 @@ impl World {
                 |job: &&JobView| job.state() != JobState::Active || matches!(order, Order::Obliterate(..));
             assert!(lost.iter().all(|(_, job)| spared(job)), "{command:?} took a running job");
         }
-        if matches!(order, Order::Obliterate(..)) && !reply.more {
+        if let Order::Obliterate(force, limit) = order
+            && after.is_empty()
+        {
+            // Keys go after the jobs, at most as many a call; who has begun goes on.
+            let rest = AdminCommand::Obliterate { force: *force, limit: 1.max(*limit) };
+            let mut more = reply.more;
+            while more {
+                match self.apply(Command::Admin(rest.clone())) {
+                    Ok(Reply::Admin(reply)) => more = reply.more,
+                    other => panic!("{rest:?} was answered by {other:?}"),
+                }
+            }
             self.ledger.forgets_keys();
         }
     }

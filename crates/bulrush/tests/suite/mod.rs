@@ -37,8 +37,10 @@ macro_rules! conformance_suite {
                 invariant_7_a_removed_job_leaves_nothing_behind,
                 cleaning_removes_what_is_old_enough_in_bounded_steps,
                 cleaning_reaches_every_state_but_active,
+                cleaning_finds_old_jobs_however_deep_they_wait,
                 draining_removes_what_waits_and_what_is_delayed_if_asked,
                 obliterating_spares_running_jobs_unless_forced_and_keeps_the_settings,
+                obliterating_frees_every_key_in_bounded_steps,
             }
             bounds: {
                 an_add_beyond_a_bound_names_it_and_adds_nothing,

@@ -161,6 +161,59 @@ pub async fn cleaning_reaches_every_state_but_active(rig: &Rig) {
     assert_eq!(ids(&rig.all(PageRequest::default()).await), ["active"]);
 }
 
+/// Repeats a command for as long as it says that more is left. Returns how many jobs were changed.
+async fn to_the_end(rig: &Rig, command: AdminCommand) -> usize {
+    let mut changed = 0;
+    for _ in 0..100 {
+        let reply = rig.admin(command.clone()).await;
+        changed += reply.changed;
+        if !reply.more {
+            return changed;
+        }
+    }
+    panic!("{command:?} says for ever that more is left");
+}
+
+pub async fn cleaning_finds_old_jobs_however_deep_they_wait(rig: &Rig) {
+    let wait_last = [job("urgent-no").priority(9), job("grouped").group("z"), job("plain").priority(8)];
+    rig.add_all(wait_last.to_vec()).await;
+    rig.add_all((0..3).map(|n| job(&format!("late-{n}")).delay_ms(90_000_000)).collect()).await;
+    rig.advance(3_600_000);
+    for part in 0..12 {
+        rig.add_all((0..1_000).map(|n| job(&format!("w{part}-{n}"))).collect()).await;
+        rig.add_all((0..1_000).map(|n| job(&format!("d{part}-{n}")).delay_ms(3_600_000)).collect()).await;
+    }
+    for state in [JobState::Waiting, JobState::Delayed] {
+        let old = AdminCommand::Clean { state, older_ms: 3_600_000, limit: 1_000 };
+        assert_eq!(to_the_end(rig, old.clone()).await, 3, "{state}");
+        assert_eq!(to_the_end(rig, old).await, 0, "{state}: nothing is left");
+        assert_eq!(rig.info().await.counts.of(state), 12_000);
+        let none = AdminCommand::Clean { state, older_ms: 1, limit: 1_000 };
+        assert_eq!(to_the_end(rig, none).await, 0, "{state}: nothing is old enough, and that is an end too");
+        let all = AdminCommand::Clean { state, older_ms: 0, limit: 1_000 };
+        assert_eq!(to_the_end(rig, all).await, 12_000, "{state}");
+    }
+    assert_eq!(rig.info().await.counts.total(), 0);
+}
+
+pub async fn obliterating_frees_every_key_in_bounded_steps(rig: &Rig) {
+    let held = |n: usize| {
+        let key = format!("key-{n}").into();
+        job(&format!("j{n}")).dedup_with(bulrush::model::Dedup {
+            key,
+            ttl_ms: Some(60_000),
+            fingerprint: None,
+        })
+    };
+    rig.add_all((0..7).map(held).collect()).await;
+    rig.admin(AdminCommand::Remove((0..4).map(|n| id(&format!("j{n}"))).collect())).await;
+    assert!(!rig.add(held(0)).await.is_new(), "the keys outlive their jobs");
+    assert_eq!(to_the_end(rig, AdminCommand::Obliterate { force: false, limit: 2 }).await, 3);
+    let added = rig.add_all((0..7).map(held).collect()).await;
+    assert!(added.iter().all(bulrush::port::Added::is_new), "{added:?}");
+    assert_eq!(to_the_end(rig, AdminCommand::Drain { delayed: true, limit: 3 }).await, 7);
+}
+
 pub async fn draining_removes_what_waits_and_what_is_delayed_if_asked(rig: &Rig) {
     rig.add_ids(&["active", "w1", "w2"]).await;
     rig.add(job("w3").group("g")).await;
