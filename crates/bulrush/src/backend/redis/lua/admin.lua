@@ -224,6 +224,41 @@ local function remove_all(ids, limit)
   end
 end
 
+-- Waiting or delayed jobs that are too many to be looked at in one call: a round over all records, a slice a call. More is left until a
+-- whole round has found nothing. Where a round stands is kept in the meta hash.
+local function clean_round(state, till, limit)
+  local field = 'clean:' .. state
+  local cursor, found = string.match(call('HGET', KEYS[1], field) or '0 0', '^(%d+) (%d)$')
+  local seen, wanted = 0, state == 'w' and WAITING or DELAYED
+  repeat
+    local page, full = call('HSCAN', KEYS[2], cursor, 'COUNT', 500), false
+    for i = 1, #page[2], 2 do
+      local id, record = page[2][i], page[2][i + 1]
+      seen = seen + 1
+      if byte(record, 2) == wanted and unpack_struct('>I6', record, 13) <= till and call('HEXISTS', KEYS[18], id) == 0 then
+        if changed >= limit then
+          full = true
+          break
+        end
+        local j = load(id)
+        if j then
+          remove_one(j)
+          changed, found = changed + 1, '1'
+        end
+      end
+    end
+    if full then break end
+    cursor = page[1]
+  until cursor == '0' or seen >= SCAN
+  if cursor == '0' then
+    call('HDEL', KEYS[1], field)
+    more = found == '1'
+  else
+    call('HSET', KEYS[1], field, cursor .. ' ' .. found)
+    more = true
+  end
+end
+
 if command == 'pause' or command == 'unpause' then
   local on = command == 'pause'
   if (band(n.flags, 1) ~= 0) ~= on then
@@ -262,7 +297,11 @@ elseif command == 'data' then
   end)
 elseif command == 'clean' then
   local limit = tonumber(ARGV[5])
-  remove_all(older_than(ARGV[3], now - ARGV[4], limit + 1), limit)
+  if ARGV[3] == 'w' and n.waiting > SCAN or ARGV[3] == 'd' and n.delayed > SCAN then
+    clean_round(ARGV[3], now - ARGV[4], limit)
+  else
+    remove_all(older_than(ARGV[3], now - ARGV[4], limit + 1), limit)
+  end
   if changed > 0 then tell('l', '', nil, pack('>I4', changed)) end
 elseif command == 'drain' then
   local limit, ids = tonumber(ARGV[4]), {}

@@ -43,8 +43,9 @@ local function rescue()
     end
   end
   local expired = call('ZRANGE', KEYS[22], '-inf', int(now), 'BYSCORE', 'LIMIT', 0, 64)
-  if #expired > 0 then
-    local mark = call('HMGET', KEYS[1], 'walk', 'walk_dead')
+  local mark = call('HMGET', KEYS[1], 'walk', 'walk_dead', 'walked')
+  -- Once a lease all are looked at: a run whose worker is in no table (somebody deleted it, or a store lost it) would run for ever.
+  if #expired > 0 or n.active > 0 and now >= (tonumber(mark[3] or nil) or 0) + cfg.lease_ms then
     local cursor, walk_dead = mark[1] or '0', mark[2] or ''
     if cursor == '0' then walk_dead = table.concat(expired) end
     local dead, seen = {}, 0
@@ -53,12 +54,15 @@ local function rescue()
       local page = call('HSCAN', KEYS[18], cursor, 'COUNT', 200)
       cursor = page[1]
       for i = 1, #page[2], 2 do
+        local worker = sub(page[2][i + 1], 1, 8)
+        if dead[worker] == nil then dead[worker] = not call('ZSCORE', KEYS[22], worker) end
         seen = seen + 1
-        if dead[sub(page[2][i + 1], 1, 8)] then add(page[2][i]) end
+        if dead[worker] then add(page[2][i]) end
       end
     until cursor == '0' or seen >= 2000 or #lost >= SLICE
     if cursor == '0' then
       call('HDEL', KEYS[1], 'walk', 'walk_dead')
+      call('HSET', KEYS[1], 'walked', int(now))
       for i = 1, #walk_dead, 8 do
         local worker = sub(walk_dead, i, i + 7)
         if dead[worker] then forget_worker(worker) end

@@ -280,12 +280,15 @@ local function take_packs()
     if #more == 0 then return end
     call('ZREM', KEYS[4], unpack(more))
     n.prioritized = n.prioritized - #more
-    for _, ids_of in ipairs(packs_of(more, 0)) do packs[#packs + 1] = ids_of end
+    local before = #ids
     local found = call('HMGET', KEYS[2], unpack(more))
     for i = 1, #more do
-      ids[#ids + 1] = more[i]
-      records[#records + 1] = found[i]
+      if found[i] then
+        ids[#ids + 1] = more[i]
+        records[#records + 1] = found[i]
+      end
     end
+    for first = before + 1, #ids, PACK_MAX do packs[#packs + 1] = pack_ids(ids, first, math.min(first + PACK_MAX - 1, #ids), 0) end
   end
   -- Ahead of the list stands what is more urgent, behind it what is less.
   if n.prioritized > 0 then from_set('(' .. int(n.list_prio * 2147483648)) end
@@ -301,7 +304,12 @@ local function take_packs()
       local mine, k = unpack_ids(ids_of)
       local found = call('HMGET', KEYS[2], unpack(mine))
       local live, live_records = mine, found
-      if n.tombs > 0 then
+      local whole = n.tombs == 0
+      for m = 1, k do
+        -- A record that somebody deleted by hand must not stop the queue.
+        if not found[m] then whole = false end
+      end
+      if not whole then
         -- Entries left behind by removals, cancels and moves: one stands for its job only while their generations agree.
         local gen = sub(ids_of, 2, 5)
         live, live_records = {}, {}
@@ -397,6 +405,10 @@ local function take_one_by_one()
         if first[1] and (n.listed == 0 or tonumber(first[2]) < n.list_prio * 2147483648) then
           id, list = first[1], nil
           record = call('HGET', KEYS[2], id)
+          if not record then
+            call('ZREM', KEYS[4], id)
+            break
+          end
         end
       end
       if not id then
