@@ -94,7 +94,8 @@ impl Core {
         }
     }
 
-    /// The answer to the worker's last call, again. A job that was taken then and settled since is not told again.
+    /// The answer to the worker's last call, again. A job that was taken then and settled since is not told again; the others come by id,
+    /// as no backend keeps the order of a take.
     fn repeat(&mut self, worker: WorkerId) -> StepReply {
         let stored = self.active.workers.get(&worker).map(|worker| worker.stored.clone()).unwrap_or_default();
         let held = |(slot, serial): &(u32, u64)| {
@@ -102,9 +103,11 @@ impl Core {
             let active = job.active.filter(|active| active.token.worker == worker)?;
             Some(self.taken(*slot, active))
         };
+        let mut taken: Vec<Arc<Taken>> = stored.taken.iter().filter_map(held).collect();
+        taken.sort_by(|a, b| a.spec.id.cmp(&b.spec.id));
         let mut reply = StepReply {
             settled: stored.settled,
-            taken: stored.taken.iter().filter_map(held).collect(),
+            taken,
             outbox: stored.outbox.iter().filter_map(|seq| self.outbox.get(seq).cloned()).collect(),
             known: stored.known,
             ..StepReply::default()
