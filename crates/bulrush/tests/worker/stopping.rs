@@ -117,6 +117,37 @@ async fn a_cancel_of_a_running_job_reaches_it_within_a_renewal() {
 }
 
 #[tokio::test]
+async fn a_cancel_stops_no_other_job_that_was_taken_with_it() {
+    let rig = Rig::new().await;
+    let queue = rig.configured("slow", |config| config.lease_ms = 150).await;
+    let go_on = Arc::new(Notify::new());
+    let waits = go_on.clone();
+    let handlers = Handlers::new().otherwise_raw(move |ctx| {
+        let waits = waits.clone();
+        async move {
+            tokio::select! {
+                () = waits.notified() => Ok(None),
+                why = ctx.stopped() => Err(Failure::unrecoverable(format!("{why:?}"))),
+            }
+        }
+    });
+    // Taken in one call, they have the same token but for the job.
+    let jobs = queue.add_bulk((0..3).map(|_| queue.job("waits", "1")).collect()).await;
+    let worker = Worker::start(&queue, handlers, quick(3));
+    let ids: Vec<_> = jobs.expect("they can be added").into_iter().map(|added| added.id).collect();
+    holds("all run", || worker.running() == 3).await;
+    queue.cancel(&ids[1]).await.expect("it can be asked");
+    until(&queue, &ids[1], JobState::Cancelled).await;
+    holds("two run on", || worker.running() == 2).await;
+    go_on.notify_waiters();
+    for id in [&ids[0], &ids[2]] {
+        until(&queue, id, JobState::Completed).await;
+    }
+    worker.shutdown().await;
+    assert_sound(&queue).await;
+}
+
+#[tokio::test]
 async fn a_cancelled_job_that_completes_all_the_same_is_completed_and_one_that_fails_is_cancelled() {
     let rig = Rig::new().await;
     let queue = rig.configured("slow", |config| config.lease_ms = 150).await;
