@@ -31,7 +31,7 @@ end
 -- to stop, `groups` known groups, `ticket` the next place in the ring, `turn_…` the turn under way, `list_prio` the priority of the list,
 -- `flags` 1 paused, and what the queue has used so far: 2 large payloads, 4 progress, 8 logs, 16 flows, 32 owners, 64 time-outs;
 -- `seen` the latest moment: time never goes back.
-local COUNTERS = '>I6I6I6I6I6I6I6I6I6I6I6I4I6I6I6I6I6I6I6I6I6I6I6I6I6I6I6I6I6I4I3BI6'
+local COUNTERS = '>I6I6I6I6I6I6I6I6I6I6I6I4I6I6I6I6I6I6I6I6I6I6I7I6I6I6I6I6I6I4I3BI6'
 local n, now = {}, 0
 local function read_counters(packed)
   if packed then
