@@ -3,6 +3,12 @@
 mod embedded;
 mod file;
 mod open;
+#[cfg(feature = "redis")]
+mod redis;
 
 pub use embedded::Embedded;
 pub use open::{connect, connect_with};
+#[cfg(feature = "redis")]
+pub use open::connect_redis_with;
+#[cfg(feature = "redis")]
+pub use redis::{Redis, RedisOptions};

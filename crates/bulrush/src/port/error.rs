@@ -65,10 +65,12 @@ pub enum Error {
         active: u64,
     },
     /// A backend address that is not understood.
-    #[error("backend address {url:?} is not understood: use memory: or file:PATH")]
+    #[error("backend address {url:?} is not understood: {reason}")]
     Url {
         /// What was given, without a password.
         url: String,
+        /// What is wrong with it, or what is understood.
+        reason: String,
     },
     /// The store's directory is in use.
     #[error("the store {} is in use by another process; stop that one first, or give another directory", path.display())]
@@ -125,6 +127,25 @@ pub enum Error {
         #[source]
         source: Arc<std::io::Error>,
     },
+    /// The server refuses, and will until somebody changes something there. Nothing was changed.
+    #[error("the Redis server refuses: {fault} (it said: {said})")]
+    Server {
+        /// What keeps it from doing what was asked, and the cure.
+        fault: ServerFault,
+        /// Its own words.
+        said: String,
+    },
+    /// What was read is not what was written, or was written by a newer version.
+    #[error("{what} cannot be read: {reason}")]
+    Unreadable {
+        /// What was to be read.
+        what: String,
+        /// Why it cannot be.
+        reason: String,
+    },
+    /// Other calls changed the queue's settings again and again while this one was made; it was not carried out.
+    #[error("the settings of the queue keep changing; send the call again when they rest")]
+    Unsettled,
     /// The backend was closed.
     #[error("the backend is closed")]
     Closed,
@@ -136,9 +157,54 @@ pub enum Error {
     },
 }
 
+/// What keeps a Redis server from doing what it is asked, and the cure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServerFault {
+    /// `OOM`.
+    #[error(
+        "its memory is full; let workers drain the queue, keep finished jobs for less time, or raise its maxmemory"
+    )]
+    Memory,
+    /// `NOAUTH`, `WRONGPASS`.
+    #[error("user or password are missing or wrong; check those in the address, redis://USER:PASSWORD@HOST")]
+    Password,
+    /// `NOPERM`.
+    #[error(
+        "its user may not do this; allow it the keys of the namespace and the commands of scripts, streams, lists, hashes and sorted \
+         sets (ACL SETUSER)"
+    )]
+    Permission,
+    /// `MOVED`, `CROSSSLOT`.
+    #[error("it is a node of a cluster, which is not supported yet; give the address of a single server")]
+    Cluster,
+    /// `MISCONF`.
+    #[error(
+        "it cannot save to its disk and takes no writes; free space there, or set its stop-writes-on-bgsave-error to no and accept that \
+         a crash may lose jobs"
+    )]
+    Disk,
+    /// `NOREPLICAS`.
+    #[error("too few of its replicas answer; bring them back, or lower its min-replicas-to-write")]
+    Replicas,
+    /// It is older than 7.0.
+    #[error("it is too old; use Redis 7.0 or later, or Valkey")]
+    Version,
+    /// What answers speaks another protocol.
+    #[error(
+        "what answers is not a Redis server; check host and port of the address, and redis:// against rediss://"
+    )]
+    NotRedis,
+    /// A script failed, or a key holds something else than it should.
+    #[error(
+        "a script of the queue failed; check that nothing else writes to the namespace, and report this if nothing does"
+    )]
+    Script,
+}
+
 impl Error {
     /// Whether the same call may succeed later without anybody's help.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unreachable { .. })
+        matches!(self, Self::Unreachable { .. } | Self::Unsettled)
     }
 }

@@ -18,7 +18,7 @@ use std::time::Duration;
 pub use command::{
     AdminCommand, Delivery, OutboxEntry, Renew, Resume, Step, Update, UpdateChange, WorkerInfo,
 };
-pub use error::{Error, Result};
+pub use error::{Error, Result, ServerFault};
 pub use reply::{
     AddOutcome, AddReply, Added, AdminReply, AdminResult, Explanation, Finding, Maintained, QueueInfo,
     Reason, RenewReply, ResumeReply, Settled, StepReply, Totals, VerifyPage, WorkerState,

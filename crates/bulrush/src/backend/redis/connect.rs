@@ -1,0 +1,292 @@
+//! Connections to the server, by what they are for.
+//!
+//! - Reading and administration borrow one from a pool, which checks it first: a round trip more, and none that is broken.
+//! - What runs all the time holds a connection of its own ([`Line`]) and checks it by use: two for each queue, one to feed it and one to
+//!   work on it, so that a large answer on one does not hold up the other.
+//! - Renewals come from a thread without a runtime: [`Wire`] is a blocking connection.
+//! - What waits on the server has a connection for each wait (`blocking.rs`).
+//!
+//! Every connection has a time-out for each answer. One that did not answer in time, was closed, or leads to a replica is never used
+//! again: its late answer would be taken for that to another question. A call whose connection turns out to be closed is made anew once,
+//! on a fresh one, which is harmless because every call may be repeated.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use deadpool_redis::redis::aio::MultiplexedConnection;
+use deadpool_redis::redis::{
+    AsyncConnectionConfig, Client, Cmd, Connection, ConnectionAddr, IntoConnectionInfo, RedisError,
+    RedisResult, Value,
+};
+use deadpool_redis::{Manager, Pool, Runtime};
+
+use super::fault;
+use crate::port::{Error, Result, ServerFault};
+
+/// Connections of the pool, at most.
+const POOL_MAX: usize = 16;
+/// The oldest server that knows what scripts say of themselves.
+const MAJOR_MIN: u32 = 7;
+
+/// How long a server may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    /// To accept a connection.
+    pub connect: Duration,
+    /// To answer a call that does not wait.
+    pub answer: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { connect: Duration::from_secs(5), answer: Duration::from_secs(5) }
+    }
+}
+
+/// A server, and how to reach it.
+pub(super) struct Server {
+    client: Client,
+    config: AsyncConnectionConfig,
+    pub patience: Patience,
+    pool: Pool,
+}
+
+impl Server {
+    /// Reads the address; connects to nothing yet.
+    pub fn new(url: &str, patience: Patience) -> Result<Self> {
+        let refused = |error: RedisError| Error::Url {
+            url: super::super::open::redact(url),
+            reason: error.detail().map_or_else(|| error.to_string(), str::to_owned),
+        };
+        let info = url.into_connection_info().map_err(refused)?;
+        if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
+            // Only the first of a process is taken; whoever was first chose one that will do.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+        }
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(patience.connect))
+            .set_response_timeout(Some(patience.answer));
+        let manager = Manager::new_with_config(info.clone(), config.clone()).map_err(refused)?;
+        let pool = Pool::builder(manager)
+            .max_size(POOL_MAX)
+            .wait_timeout(Some(patience.answer))
+            .create_timeout(Some(patience.connect))
+            .recycle_timeout(Some(patience.answer))
+            .runtime(Runtime::Tokio1)
+            .build()
+            .map_err(|error| Error::Unreachable { reason: error.to_string() })?;
+        let client = Client::open(info).map_err(refused)?;
+        Ok(Self { client, config, patience, pool })
+    }
+
+    /// A connection of its own for whoever asks.
+    pub async fn connect(&self) -> RedisResult<MultiplexedConnection> {
+        self.client.get_multiplexed_async_connection_with_config(&self.config).await
+    }
+
+    /// A blocking connection, for a thread without a runtime.
+    fn connect_blocking(&self) -> RedisResult<Connection> {
+        let connection = self.client.get_connection_with_timeout(self.patience.connect)?;
+        connection.set_read_timeout(Some(self.patience.answer))?;
+        connection.set_write_timeout(Some(self.patience.answer))?;
+        Ok(connection)
+    }
+
+    /// Looks whether the server can serve, and warns of what endangers jobs.
+    pub async fn check(&self) -> Result<()> {
+        let mut info = Cmd::with_capacity(1, 8);
+        info.arg("INFO");
+        let text = match self.call(&info).await {
+            Ok(Value::BulkString(bytes)) => String::from_utf8_lossy(&bytes).into_owned(),
+            Ok(Value::VerbatimString { text, .. }) => text,
+            Ok(_) => return Err(Error::Server { fault: ServerFault::NotRedis, said: String::new() }),
+            // An account that may not ask can still be one that may do all the rest.
+            Err(Failed::Refused(error)) if error.code() == Some("NOPERM") => return Ok(()),
+            Err(failed) => return Err(failed.into()),
+        };
+        let field = |name: &str| {
+            text.lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+                .map(str::trim)
+                .map(str::to_owned)
+        };
+        let version = field("redis_version").unwrap_or_default();
+        let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
+        if major.is_some_and(|major| major < MAJOR_MIN) {
+            return Err(Error::Server {
+                fault: ServerFault::Version,
+                said: format!("redis_version:{version}"),
+            });
+        }
+        if let Some(policy) = field("maxmemory_policy").filter(|policy| policy != "noeviction") {
+            tracing::error!(
+                %policy,
+                "the Redis server deletes keys when its memory is full, and jobs with them; set its maxmemory-policy to noeviction"
+            );
+        }
+        Ok(())
+    }
+
+    /// Makes a call on a connection of the pool.
+    pub async fn call(&self, cmd: &Cmd) -> Result<Value, Failed> {
+        let mut lent =
+            Lent(Some(self.pool.get().await.map_err(|error| Failed::Unheard(fault::of_pool(&error)))?));
+        let Some(connection) = lent.0.as_mut() else { return Err(Failed::Unheard(Error::Closed)) };
+        let reply = cmd.query_async::<Value>(&mut **connection).await;
+        if !reply.as_ref().is_err_and(fault::spoils)
+            && let Some(connection) = lent.0.take()
+        {
+            drop(connection);
+        }
+        reply.map_err(Failed::Refused)
+    }
+
+    /// Lets go of all idle connections; later calls fail.
+    pub fn close(&self) {
+        self.pool.close();
+    }
+}
+
+/// A connection of the pool that does not go back there unless its call has been answered: whoever gives up on a call drops this.
+struct Lent(Option<deadpool_redis::Connection>);
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0.take() {
+            drop(deadpool_redis::Connection::take(connection));
+        }
+    }
+}
+
+/// Why a call has no answer.
+pub(super) enum Failed {
+    /// The server or the connection to it said no.
+    Refused(RedisError),
+    /// It was never asked.
+    Unheard(Error),
+}
+
+impl From<Failed> for Error {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::Refused(error) => fault::of(&error),
+            Failed::Unheard(error) => error,
+        }
+    }
+}
+
+/// A connection that is held, and replaced when it breaks. Calls of many callers share it: the answers come in the order of the calls, and
+/// that to a caller who has gone is dropped.
+pub(super) struct Line {
+    server: Arc<Server>,
+    /// The connection, with a number that tells it from the ones before it.
+    held: Mutex<(u64, Option<MultiplexedConnection>)>,
+    /// Held by who connects, so that the others wait for that one.
+    connecting: tokio::sync::Mutex<()>,
+}
+
+impl Line {
+    /// A line to a server, not connected yet.
+    pub fn new(server: Arc<Server>) -> Self {
+        Self { server, held: Mutex::default(), connecting: tokio::sync::Mutex::default() }
+    }
+
+    /// Makes a call.
+    pub async fn call(&self, cmd: &Cmd) -> Result<Value, Failed> {
+        let mut fresh_only = false;
+        loop {
+            let (number, mut connection, used) = self.connection().await.map_err(Failed::Refused)?;
+            let error = match cmd.query_async::<Value>(&mut connection).await {
+                Ok(reply) => return Ok(reply),
+                Err(error) => error,
+            };
+            if fault::spoils(&error) {
+                self.drop_connection(number);
+            }
+            if !used || fresh_only || !fault::was_closed(&error) {
+                return Err(Failed::Refused(error));
+            }
+            fresh_only = true;
+        }
+    }
+
+    /// The connection, its number, and whether it had been used before.
+    async fn connection(&self) -> RedisResult<(u64, MultiplexedConnection, bool)> {
+        if let Some((number, connection)) = self.current() {
+            return Ok((number, connection, true));
+        }
+        let _connecting = self.connecting.lock().await;
+        if let Some((number, connection)) = self.current() {
+            return Ok((number, connection, true));
+        }
+        let connection = self.server.connect().await?;
+        let mut held = self.held();
+        held.0 += 1;
+        held.1 = Some(connection.clone());
+        Ok((held.0, connection, false))
+    }
+
+    fn current(&self) -> Option<(u64, MultiplexedConnection)> {
+        let held = self.held();
+        held.1.clone().map(|connection| (held.0, connection))
+    }
+
+    fn drop_connection(&self, number: u64) {
+        let mut held = self.held();
+        if held.0 == number {
+            held.1 = None;
+        }
+    }
+
+    /// Lets go of the connection.
+    pub fn close(&self) {
+        self.held().1 = None;
+    }
+
+    fn held(&self) -> std::sync::MutexGuard<'_, (u64, Option<MultiplexedConnection>)> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Blocking connections for threads that have no runtime. One that has failed in any way is not used again.
+pub(super) struct Wire {
+    server: Arc<Server>,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl Wire {
+    /// No connection yet.
+    pub fn new(server: Arc<Server>) -> Self {
+        Self { server, idle: Mutex::default() }
+    }
+
+    /// Does something with a connection that nobody else uses meanwhile; once more on a fresh one if it turns out to be closed.
+    pub fn with<T>(&self, act: impl Fn(&mut Connection) -> RedisResult<T>) -> RedisResult<T> {
+        let idle = self.idle().pop();
+        let used = idle.is_some();
+        match self.try_with(idle, &act) {
+            Err(error) if used && fault::was_closed(&error) => self.try_with(None, &act),
+            done => done,
+        }
+    }
+
+    fn try_with<T>(
+        &self,
+        idle: Option<Connection>,
+        act: &impl Fn(&mut Connection) -> RedisResult<T>,
+    ) -> RedisResult<T> {
+        let mut connection = idle.map_or_else(|| self.server.connect_blocking(), Ok)?;
+        let done = act(&mut connection)?;
+        self.idle().push(connection);
+        Ok(done)
+    }
+
+    /// Lets go of idle connections.
+    pub fn close(&self) {
+        self.idle().clear();
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
