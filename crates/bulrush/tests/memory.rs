@@ -59,3 +59,24 @@ async fn a_queue_that_is_made_while_others_begin_to_wait_for_it_wakes_them_all()
         }
     }
 }
+
+/// Of a job that is settled this backend takes the outcome alone. (Redis keeps the record that the worker sends, which costs its server
+/// less: there a worker is trusted with the jobs it holds.)
+#[tokio::test]
+async fn a_settle_with_a_foreign_spec_or_run_cannot_change_the_job() {
+    let rig = rig().await;
+    rig.add(suite::job("a")).await;
+    let mut hand = rig.hand(1);
+    let taken = hand.take_one().await;
+    for run in [0, taken.token.run + 1] {
+        let token = bulrush::model::Token { run, ..taken.token };
+        let forged = Arc::new(bulrush::model::Taken { token, ..(*taken).clone() });
+        assert_eq!(hand.settle(&forged, suite::complete()).await, bulrush::port::Settled::Stale);
+    }
+    let spec = Arc::new(bulrush::model::Spec { data: "[666]".into(), attempts: 99, ..(*taken.spec).clone() });
+    let forged = Arc::new(bulrush::model::Taken { spec, attempt: 50, ..(*taken).clone() });
+    hand.end(&forged, suite::complete()).await;
+    let job = rig.job("a").await;
+    assert_eq!((job.status.attempts_made, job.spec.attempts), (1, taken.spec.attempts));
+    assert_eq!(job.spec.data, "{}");
+}

@@ -154,6 +154,7 @@ impl Stage {
                 run_at: START,
                 started: START,
                 errors: Vec::new(),
+                is_parent: false,
             }),
         };
         stage.hello(&[]);

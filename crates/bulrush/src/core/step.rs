@@ -326,6 +326,7 @@ impl Core {
             run_at: job.status.run_at,
             started: active.started,
             errors: job.status.errors.clone(),
+            is_parent: job.family.is_some(),
         })
     }
 }

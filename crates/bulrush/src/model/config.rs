@@ -24,7 +24,8 @@ pub struct QueueConfig {
     pub stalls_max: u32,
     /// How long a worker counts as alive without a sign of life, ms.
     pub lease_ms: u64,
-    /// Changes kept for readers of the event stream; 0 keeps none and costs nothing.
+    /// Changes kept for readers of the event stream, at least (a backend that keeps them in batches lets whole batches go); 0 keeps
+    /// none and costs nothing.
     pub events_max: usize,
     /// Weight and cap of a group that [`groups`](Self::groups) does not list, and of the jobs without a group.
     pub group_default: GroupConfig,

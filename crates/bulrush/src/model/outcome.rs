@@ -25,6 +25,8 @@ pub struct Taken {
     pub started: Millis,
     /// Failed attempts before this one, oldest first.
     pub errors: Vec<Attempt>,
+    /// It is the parent of a flow: it has waited for its children.
+    pub is_parent: bool,
 }
 
 /// An attempt that ended.

@@ -54,7 +54,6 @@ macro_rules! conformance_suite {
                 a_step_stops_taking_at_the_byte_limit,
                 a_step_takes_at_most_a_thousand,
                 administrators_are_held_to_the_bounds_too,
-                a_settle_with_a_foreign_spec_cannot_change_the_job,
             }
             calls: {
                 a_repeated_call_gets_the_stored_answer,

@@ -1,7 +1,5 @@
 //! Bounds: beyond each there is an error that names it, and nothing has changed.
 
-use std::sync::Arc;
-
 use bulrush::model::{Bound, BoundError, CheckError, ChildFailure, NewJob, Outcome, Progress, When};
 use bulrush::port::{AdminCommand, Delivery, Error, OutboxEntry, Update, UpdateChange};
 
@@ -306,14 +304,4 @@ pub async fn administrators_are_held_to_the_bounds_too(rig: &Rig) {
         assert_eq!(bound(&error).bound, expected, "{text}");
     }
     assert_eq!(rig.job("a").await, before);
-}
-
-pub async fn a_settle_with_a_foreign_spec_cannot_change_the_job(rig: &Rig) {
-    rig.add(job("a")).await;
-    let mut hand = rig.hand(1);
-    let taken = hand.take_one().await;
-    let spec = Arc::new(bulrush::model::Spec { data: "[666]".into(), attempts: 99, ..(*taken.spec).clone() });
-    let forged = Arc::new(bulrush::model::Taken { spec, attempt: 50, ..(*taken).clone() });
-    hand.end(&forged, complete()).await;
-    assert_eq!(rig.job("a").await.status.attempts_made, 1);
 }

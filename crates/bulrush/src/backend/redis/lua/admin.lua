@@ -149,6 +149,19 @@ local function each_waiting(visit)
     end
   end
   local function list(key)
+    -- What is dead at the head is dropped for good, or it would be looked at again by every call.
+    for _ = 1, 1000 do
+      local head = n.tombs > 0 and call('LINDEX', key, -1)
+      if not head then break end
+      local mine, k = unpack_ids(head)
+      local found, gen = call('HMGET', KEYS[2], unpack(mine)), sub(head, 2, 5)
+      for i = 1, k do
+        if found[i] and byte(found[i], 2) == WAITING and sub(found[i], 3, 6) == gen then k = 0 break end
+      end
+      if k == 0 then break end
+      call('RPOP', key)
+      n.tombs = math.max(0, n.tombs - k)
+    end
     local last = -1
     while true do
       local packs = call('LRANGE', key, last - 99, last)
@@ -297,7 +310,7 @@ elseif command == 'data' then
   end)
 elseif command == 'clean' then
   local limit = tonumber(ARGV[5])
-  if ARGV[3] == 'w' and n.waiting > SCAN or ARGV[3] == 'd' and n.delayed > SCAN then
+  if ARGV[3] == 'w' and n.waiting + n.tombs > SCAN or ARGV[3] == 'd' and n.delayed > SCAN then
     clean_round(ARGV[3], now - ARGV[4], limit)
   else
     remove_all(older_than(ARGV[3], now - ARGV[4], limit + 1), limit)
@@ -313,6 +326,7 @@ elseif command == 'drain' then
     for _, id in ipairs(call('ZRANGE', KEYS[5], 0, limit - #ids)) do ids[#ids + 1] = id end
   end
   remove_all(ids, limit)
+  more = n.waiting > 0 or ARGV[3] == '1' and n.delayed > 0
 elseif command == 'obliterate' then
   if ARGV[3] ~= '1' and n.active > 0 then return { 'busy', n.active } end
   local limit, ids, cursor = tonumber(ARGV[4]), {}, '0'
@@ -347,6 +361,8 @@ for _ = 1, 100 do
 end
 save_members()
 if wake and can_start() then ring_the_bell() end
-publish(KEYS[6])
-call('HSET', KEYS[1], 'n', counters())
+if got[2] or changed > 0 then
+  publish(KEYS[6])
+  call('HSET', KEYS[1], 'n', counters())
+end
 return { now, table.concat(results), changed, more and 1 or 0, outbox }

@@ -2,10 +2,10 @@
 -- deliver.lua: takes in entries of another queue's outbox that are for this one, as core/flow.rs does.
 -- Safe to repeat: a job that was delivered is remembered by its entry, and so is a cancel.
 -- KEYS   all, as in every script (keys.rs)
--- ARGV   1 the other queue   2 n   then for each entry: number, time, kind, and
+-- ARGV   1 version of the settings the jobs were made with   2 the other queue   3 n   then for each entry: number, time, kind, and
 --        1 a job: id, owner hash (8 bytes), record without its first 18 bytes, extras (msgpack) {w, W, d, o, b, c as in add.lua, for this job} or ''
 --        2 a child has settled: parent, child, state letter, result or reason   3 a child need not start: child, parent
--- Reply  [now ms, outbox list]
+-- Reply  [now ms, outbox list], or ['cfg', settings, version]: nothing was changed, make the jobs again
 -- Cost   O(n), + O(log d) a job in a sorted set
 -- @include part_state.lua
 -- @include part_rate.lua
@@ -15,8 +15,9 @@
 -- @include part_add.lua
 local got = call('HMGET', KEYS[1], 'cfg', 'n')
 read_config(got[1])
+if cfg.version ~= tonumber(ARGV[1]) then return moved_on() end
 read_counters(got[2])
-local source = ARGV[1]
+local source = ARGV[2]
 local REMEMBERED = 86400000
 local PENDING = 'p'
 
@@ -27,7 +28,11 @@ local function remembered(key)
   return number
 end
 -- Under a key that no job can ask for: they begin with NUL.
-local function remember(key, id, number) hold(key, REMEMBERED, '\0\0' .. pack('>I6', number), id) end
+local noted = false
+local function remember(key, id, number)
+  hold(key, REMEMBERED, '\0\0' .. pack('>I6', number), id)
+  noted = true
+end
 local function cancel_key(parent, child) return '\0cancel:' .. source .. ':' .. parent .. ':' .. child end
 
 local function has_news_of(child, parent)
@@ -133,8 +138,8 @@ local function cancel_child(seq, child, parent)
   if j.state == WAITING or j.state == DELAYED or j.state == PARENT_WAITS then cancel_now(j) end
 end
 
-local at = 3
-for _ = 1, tonumber(ARGV[2]) do
+local at = 4
+for _ = 1, tonumber(ARGV[3]) do
   local seq, moment, kind = tonumber(ARGV[at]), tonumber(ARGV[at + 1]), ARGV[at + 2]
   if kind == '1' then
     local extras = ARGV[at + 6] ~= '' and cmsgpack.unpack(ARGV[at + 6]) or {}
@@ -150,6 +155,9 @@ for _ = 1, tonumber(ARGV[2]) do
 end
 save_members()
 if wake then ring_the_bell() end
-publish(KEYS[6])
-call('HSET', KEYS[1], 'n', counters())
+-- News that changes nothing does not make a queue that nobody has made.
+if got[2] or noted or happened > 0 or #outbox > 0 or n.added > 0 then
+  publish(KEYS[6])
+  call('HSET', KEYS[1], 'n', counters())
+end
 return { now, outbox }

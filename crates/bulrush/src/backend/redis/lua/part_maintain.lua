@@ -48,7 +48,7 @@ local function rescue()
   if #expired > 0 or n.active > 0 and now >= (tonumber(mark[3] or nil) or 0) + cfg.lease_ms then
     local cursor, walk_dead = mark[1] or '0', mark[2] or ''
     if cursor == '0' then walk_dead = table.concat(expired) end
-    local dead, seen = {}, 0
+    local dead, seen, over = {}, 0, false
     for i = 1, #expired do dead[expired[i]] = true end
     repeat
       local page = call('HSCAN', KEYS[18], cursor, 'COUNT', 200)
@@ -57,10 +57,17 @@ local function rescue()
         local worker = sub(page[2][i + 1], 1, 8)
         if dead[worker] == nil then dead[worker] = not call('ZSCORE', KEYS[22], worker) end
         seen = seen + 1
-        if dead[worker] then add(page[2][i]) end
+        if dead[worker] then
+          if #lost < SLICE then add(page[2][i]) else over = true end
+        end
       end
+      -- Those of this page that were too many are found again by the next walk, which begins anew.
+      if over then break end
     until cursor == '0' or seen >= 2000 or #lost >= SLICE
-    if cursor == '0' then
+    if over then
+      more = true
+      call('HDEL', KEYS[1], 'walk', 'walk_dead')
+    elseif cursor == '0' then
       call('HDEL', KEYS[1], 'walk', 'walk_dead')
       call('HSET', KEYS[1], 'walked', int(now))
       for i = 1, #walk_dead, 8 do
@@ -73,7 +80,9 @@ local function rescue()
     end
   end
   local overdue = call('ZRANGE', KEYS[25], '-inf', int(now), 'BYSCORE', 'LIMIT', 0, SLICE)
-  for i = 1, #overdue do add(overdue[i]) end
+  for i = 1, #overdue do
+    if #lost < SLICE then add(overdue[i]) else more = true end
+  end
   table.sort(lost, last_id_first)
   for i = 1, #lost do
     local j = load(lost[i])
@@ -84,6 +93,8 @@ end
 
 -- One bounded pass: promotes due jobs, rescues jobs of dead workers, trims what retention lets go.
 local function maintain()
+  -- A queue that nobody made stays so.
+  if n.seen == 0 and cfg.version == 0 and call('EXISTS', KEYS[1]) == 0 then return { 0, 0, 0, 0, {} } end
   local mark = call('HMGET', KEYS[1], 'pass', 'grace')
   local pass, grace = tonumber(mark[1] or nil), tonumber(mark[2] or nil) or 0
   if not pass or now - pass > cfg.lease_ms / 2 then grace = now + cfg.lease_ms end

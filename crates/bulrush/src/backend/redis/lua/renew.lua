@@ -23,14 +23,18 @@ call('HSET', KEYS[1], 'i' .. worker, ARGV[2])
 if tonumber(ARGV[3]) > (tonumber(got[3] or nil) or 0) then
   call('HSET', KEYS[1], 'r' .. worker, ARGV[3])
   if ARGV[4] ~= '' then
+    local newest = tonumber(call('HGET', KEYS[1], 'roll') or nil) or 0
     for _, row in ipairs(cmsgpack.unpack(ARGV[4])) do
       local at = row[1]
-      for _, span in ipairs({ { 'm', at - at % 60000, 3600000, 90000000 }, { 'h', at - at % 3600000, 86400000, 2764800000 } }) do
+      newest = math.max(newest, at)
+      -- Minutes are kept 24 hours, in a key an hour; hours 30 days, in a key a day.
+      for _, span in ipairs({ { 'm', at - at % 60000, 3600000, 86400000 }, { 'h', at - at % 3600000, 86400000, 2592000000 } }) do
         local key = KEYS[29] .. span[1] .. int(math.floor(span[2] / span[3]))
         for counter, count in pairs(row[2]) do call('HINCRBY', key, int(span[2]) .. ':' .. counter, int(count)) end
-        call('PEXPIREAT', key, int(math.floor(span[2] / span[3]) * span[3] + span[3] + span[4]))
+        call('PEXPIRE', key, int(math.max(1, math.floor(span[2] / span[3]) * span[3] + span[3] + span[4] - math.min(now, at))))
       end
     end
+    call('HSET', KEYS[1], 'roll', int(newest))
   end
 end
 local maintained = maintain()

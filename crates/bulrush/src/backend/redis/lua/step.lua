@@ -13,7 +13,7 @@
 --        o {i → [outbox entry without its time…]}
 -- Reply  [now ms, settled ('' = all ok, else a letter a job: o ok, s stale, u unknown), packs of taken ids, their records,
 --        [[place among the taken, payload]…] of large ones, next due ms or 0, limited until ms or 0, paused 0|1, known 0|1, outbox list,
---        ids that somebody asked to stop], or ['late', last call], or ['cfg', settings, version]: nothing was changed, check again
+--        ids that somebody asked to stop; of a repeat when what it took has started], or ['late', last call], or ['cfg', settings, version]: nothing was changed, check again
 -- Cost   O(n + taken + trimmed), + O(log d) a job in a sorted set; promotes at most 1,000, trims at most 2n
 -- @include part_state.lua
 -- @include part_rate.lua
@@ -83,7 +83,8 @@ if last then
       end
     end
     call('ZADD', KEYS[22], 'GT', int(now + cfg.lease_ms), worker)
-    return { now, sub(last, 25), packs_of(ids, 0), records, large(ids, records), next_due(), limited_until(), paused(), 1, outbox, cancels() }
+    local started = ids[1] and unpack_struct('>I6', call('HGET', KEYS[18], ids[1]), 16) or now
+    return { now, sub(last, 25), packs_of(ids, 0), records, large(ids, records), next_due(), limited_until(), paused(), 1, outbox, cancels(), started }
   end
 end
 local met = last and 1 or 0
