@@ -35,7 +35,8 @@ fn getrandom_u64() -> u64 {
 }
 
 async fn open(namespace: String, clock: Arc<dyn Clock>) -> Result<Arc<dyn Backend>, Error> {
-    connect_redis_with(&address(), RedisOptions { namespace, clock: Some(clock), ..RedisOptions::default() }).await
+    connect_redis_with(&address(), RedisOptions { namespace, clock: Some(clock), ..RedisOptions::default() })
+        .await
 }
 
 async fn rig() -> Rig {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bulrush::backend::{RedisOptions, connect, connect_redis_with};
 use bulrush::model::{Finished, JobId, JobState, NewJob, Outcome, QueueName, WorkerId};
 use bulrush::port::{Backend, Error, Renew, Resume, ServerFault, Settled, Step, WorkerInfo};
-use deadpool_redis::redis::{Client, cmd};
+use deadpool_redis::redis::{Client, Value, cmd};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -51,11 +51,13 @@ async fn hello(backend: &Arc<dyn Backend>, worker: u64) {
 }
 
 /// Says something to the server beside the backend.
-async fn tell(words: &[&str]) -> deadpool_redis::redis::Value {
+async fn tell(words: &[&str]) -> Value {
     let client = Client::open(address()).expect("a good address");
     let mut connection = client.get_multiplexed_async_connection().await.expect("the server can be reached");
     let mut call = cmd(words[0]);
-    words[1..].iter().for_each(|word| drop(call.arg(*word).clone()));
+    for word in &words[1..] {
+        call.arg(*word);
+    }
     call.query_async(&mut connection).await.expect("the server does it")
 }
 
@@ -107,7 +109,11 @@ async fn another_process_finds_what_one_has_left() {
     assert_eq!(two.queues().await.expect("queues can be listed"), [main_queue()]);
     assert_eq!(two.info(&main_queue()).await.expect("it can be read").counts.waiting, 1);
     let other = open(&namespace()).await;
-    assert_eq!(other.queues().await.expect("queues can be listed"), [], "another namespace knows nothing of it");
+    assert_eq!(
+        other.queues().await.expect("queues can be listed"),
+        [],
+        "another namespace knows nothing of it"
+    );
 }
 
 #[tokio::test]
@@ -147,14 +153,18 @@ async fn settings_that_another_process_has_changed_are_learned_with_the_next_cal
 
 #[tokio::test]
 async fn a_closed_connection_is_replaced_within_the_call() {
-    let backend = open(&namespace()).await;
+    // In a database of its own, by which its connections can be told from those of the tests beside it.
+    let options = RedisOptions { namespace: namespace(), ..RedisOptions::default() };
+    let backend = connect_redis_with(&in_database(7), options).await.expect("the server can be reached");
     let queue = main_queue();
     backend.add(&queue, vec![job("a")]).await.expect("jobs can be added");
     hello(&backend, 1).await;
     let renew = || Renew { info: info(1), rollup_seq: 0, rollups: Vec::new() };
     backend.renew(&queue, renew()).expect("it can renew");
     backend.info(&queue).await.expect("it can be read");
-    for connection in connections_of(&queue).await {
+    let connections = connections_in(7).await;
+    assert!(connections.len() >= 4, "two lines, a blocking one and the pool's: {connections:?}");
+    for connection in connections {
         tell(&["CLIENT", "KILL", "ID", &connection]).await;
     }
     backend.add(&queue, vec![job("b")]).await.expect("jobs can be added");
@@ -163,12 +173,25 @@ async fn a_closed_connection_is_replaced_within_the_call() {
     backend.info(&queue).await.expect("it can be read");
 }
 
-/// Connections that are idle in scripts: those of the test that asks, and those of the tests beside it, which must bear it too.
-async fn connections_of(_queue: &QueueName) -> Vec<String> {
-    let deadpool_redis::redis::Value::BulkString(list) = tell(&["CLIENT", "LIST"]).await else { return Vec::new() };
-    let list = String::from_utf8_lossy(&list).into_owned();
-    let scripts = list.lines().filter(|line| line.contains("cmd=evalsha"));
-    scripts.filter_map(|line| line.strip_prefix("id=")?.split(' ').next().map(str::to_owned)).collect()
+fn in_database(number: u8) -> String {
+    let address = address();
+    if address.starts_with("redis://") {
+        format!("{address}/{number}")
+    } else {
+        format!("{address}?db={number}")
+    }
+}
+
+/// Who is connected to a database.
+async fn connections_in(number: u8) -> Vec<String> {
+    let list = match tell(&["CLIENT", "LIST"]).await {
+        Value::BulkString(list) => String::from_utf8_lossy(&list).into_owned(),
+        Value::VerbatimString { text, .. } => text,
+        other => panic!("{other:?} is no list"),
+    };
+    let here = format!(" db={number} ");
+    let clients = list.lines().filter(|line| line.contains(&here));
+    clients.filter_map(|line| line.strip_prefix("id=")?.split(' ').next().map(str::to_owned)).collect()
 }
 
 #[tokio::test]
@@ -226,7 +249,7 @@ async fn waits_that_are_given_up_leave_no_connection_waiting() {
         // Whoever still waited would take this.
         loop {
             tell(&["LPUSH", &key, "1"]).await;
-            if tell(&["LLEN", &key]).await == deadpool_redis::redis::Value::Int(1) {
+            if tell(&["LLEN", &key]).await == Value::Int(1) {
                 return;
             }
         }
@@ -269,7 +292,8 @@ async fn a_server_that_does_not_answer_is_given_up_and_one_that_is_not_there_is_
     let gone = connect_redis_with(&url, options).await.map(drop).expect_err("nobody is there");
     assert!(gone.is_transient(), "{gone:?}");
     let bad = RedisOptions { namespace: "a:{b}".into(), ..RedisOptions::default() };
-    let refused = connect_redis_with(&url, bad).await.map(drop).expect_err("a key could not be told from its slot");
+    let refused =
+        connect_redis_with(&url, bad).await.map(drop).expect_err("a key could not be told from its slot");
     assert!(matches!(&refused, Error::Url { .. }) && !refused.to_string().contains("s3cret"), "{refused}");
 }
 

@@ -37,12 +37,6 @@ pub(super) struct Patience {
     pub answer: Duration,
 }
 
-impl Default for Patience {
-    fn default() -> Self {
-        Self { connect: Duration::from_secs(5), answer: Duration::from_secs(5) }
-    }
-}
-
 /// A server, and how to reach it.
 pub(super) struct Server {
     client: Client,

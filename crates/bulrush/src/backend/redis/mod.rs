@@ -33,6 +33,7 @@ mod time;
 mod work;
 
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use deadpool_redis::redis::{Cmd, RedisWrite, Value, cmd};
 use hashbrown::HashMap;
@@ -52,6 +53,8 @@ use crate::port::{Backend, BoxFuture, Error, Result};
 
 /// What the keys of all queues begin with unless told otherwise.
 const NAMESPACE: &str = "bulrush";
+/// How long a server may take unless told otherwise: longer than any script takes, and half the lease of a queue that sets none.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Queues that this process remembers; beyond, it forgets all of them and learns anew, so that nobody fills its memory with names.
 const QUEUES_MAX: usize = 4_096;
 /// How often a call is checked anew because the settings have moved on.
@@ -62,6 +65,10 @@ const ROUNDS_MAX: usize = 5;
 pub struct RedisOptions {
     /// What all keys begin with: letters, digits, `.`, `_` and `-`. Queues in different namespaces know nothing of each other.
     pub namespace: String,
+    /// How long the server may take to accept a connection.
+    pub connect_within: Duration,
+    /// How long it may take to answer a call that does not wait for anything.
+    pub answer_within: Duration,
     /// A clock in place of the server's: for tests.
     #[doc(hidden)]
     pub clock: Option<Arc<dyn Clock>>,
@@ -69,7 +76,7 @@ pub struct RedisOptions {
 
 impl Default for RedisOptions {
     fn default() -> Self {
-        Self { namespace: NAMESPACE.to_owned(), clock: None }
+        Self { namespace: NAMESPACE.to_owned(), connect_within: PATIENCE, answer_within: PATIENCE, clock: None }
     }
 }
 
@@ -123,12 +130,12 @@ impl Redis {
     /// # Errors
     /// An address or a namespace that is not understood, a server that cannot be reached or cannot serve.
     pub async fn open(url: &str, options: RedisOptions) -> Result<Self> {
-        let RedisOptions { namespace, clock } = options;
+        let RedisOptions { namespace, connect_within, answer_within, clock } = options;
         if !keys::is_namespace(&namespace) {
             let reason = format!("namespace {namespace:?}: use 1 to 64 letters, digits, '.', '_' and '-'");
             return Err(Error::Url { url: super::open::redact(url), reason });
         }
-        let server = Arc::new(Server::new(url, Patience::default())?);
+        let server = Arc::new(Server::new(url, Patience { connect: connect_within, answer: answer_within })?);
         server.check().await?;
         Ok(Self {
             scripts: Scripts::new(clock.is_some()),
