@@ -292,12 +292,6 @@ impl Redis {
             () = tokio::time::sleep(wait) => Ok(()),
         }
     }
-
-    async fn check_slice(&self, _queue: &QueueName, _cursor: u64, _repair: bool) -> Result<VerifyPage> {
-        self.check_open()?;
-        std::future::ready(()).await;
-        Err(Error::Unreachable { reason: "queues cannot be verified yet".to_owned() })
-    }
 }
 
 fn read_job(queue: &QueueName, id: &JobId, row: Items) -> Result<JobView> {

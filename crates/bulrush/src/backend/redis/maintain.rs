@@ -227,6 +227,7 @@ fn put_entries(
     source: &QueueName,
     delivered: &[OutboxEntry],
 ) {
+    cmd.write_arg_fmt(settings.version);
     cmd.write_arg(source.as_str().as_bytes());
     cmd.write_arg_fmt(delivered.len());
     for entry in delivered {

@@ -30,6 +30,7 @@ mod script;
 mod settings;
 mod step;
 mod time;
+mod verify;
 mod work;
 
 use std::sync::{Arc, PoisonError, RwLock};

@@ -33,6 +33,7 @@ const READ_MAX: usize = 200;
 impl Redis {
     /// A page of jobs.
     pub(super) async fn read_page(&self, queue: &QueueName, request: PageRequest) -> Result<JobPage> {
+        self.check_open()?;
         let bad_cursor = || Error::Cursor { cursor: request.cursor.clone().unwrap_or_default() };
         let place = match &request.cursor {
             Some(text) => Some(Place::parse(text).ok_or_else(bad_cursor)?),

@@ -26,14 +26,16 @@ pub(super) enum Script {
     Maintain,
     Page,
     Renew,
+    Repair,
     Resume,
     Step,
     Update,
+    Verify,
     Workers,
 }
 
 /// Every script with its text, in the order of the enumeration.
-const SCRIPTS: [(Script, &str); 17] = [
+const SCRIPTS: [(Script, &str); 19] = [
     (Script::Add, include_str!("lua/add.lua")),
     (Script::Admin, include_str!("lua/admin.lua")),
     (Script::Children, include_str!("lua/children.lua")),
@@ -47,23 +49,26 @@ const SCRIPTS: [(Script, &str); 17] = [
     (Script::Maintain, include_str!("lua/maintain.lua")),
     (Script::Page, include_str!("lua/page.lua")),
     (Script::Renew, include_str!("lua/renew.lua")),
+    (Script::Repair, include_str!("lua/repair.lua")),
     (Script::Resume, include_str!("lua/resume.lua")),
     (Script::Step, include_str!("lua/step.lua")),
     (Script::Update, include_str!("lua/update.lua")),
+    (Script::Verify, include_str!("lua/verify.lua")),
     (Script::Workers, include_str!("lua/workers.lua")),
 ];
 
 /// What scripts include.
-const PARTS: [(&str, &str); 9] = [
+const PARTS: [(&str, &str); 10] = [
     ("part_add.lua", include_str!("lua/part_add.lua")),
     ("part_groups.lua", include_str!("lua/part_groups.lua")),
     ("part_job.lua", include_str!("lua/part_job.lua")),
     ("part_maintain.lua", include_str!("lua/part_maintain.lua")),
     ("part_moves.lua", include_str!("lua/part_moves.lua")),
-    ("part_rate.lua", include_str!("lua/part_rate.lua")),
+    ("part_limits.lua", include_str!("lua/part_limits.lua")),
     ("part_state.lua", include_str!("lua/part_state.lua")),
     (SERVER_TIME, include_str!("lua/part_time.lua")),
     ("part_trim.lua", include_str!("lua/part_trim.lua")),
+    ("part_batch.lua", include_str!("lua/part_batch.lua")),
 ];
 
 /// The part that reads the clock, and what stands in its place where a test moves it.

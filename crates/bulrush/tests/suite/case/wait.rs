@@ -218,10 +218,15 @@ pub async fn a_worker_of_a_limited_queue_does_not_spin(rig: &Rig) {
 
 pub async fn waits_on_a_queue_that_nobody_made_end_when_work_comes(rig: &Rig) {
     let later = rig.queue("later");
-    let waits: Vec<_> = (0..3)
-        .map(|_| {
+    // Whoever is woken takes one and passes the word on.
+    let waits: Vec<_> = (1..=3)
+        .map(|n| {
             let (backend, queue, until) = (rig.backend.clone(), later.name.clone(), rig.now() + 60_000);
-            tokio::spawn(async move { backend.wait(&queue, until).await })
+            let mut hand = later.hand(n);
+            tokio::spawn(async move {
+                backend.wait(&queue, until).await.expect("it can wait");
+                hand.take(1).await.len()
+            })
         })
         .collect();
     for _ in 0..10 {
@@ -231,7 +236,7 @@ pub async fn waits_on_a_queue_that_nobody_made_end_when_work_comes(rig: &Rig) {
     assert_eq!(rig.backend.queues().await.expect("queues can be listed"), [], "waiting makes no queue");
     later.add_ids(&["a", "b", "c"]).await;
     for wait in waits {
-        wait.await.expect("it ends").expect("it can wait");
+        assert_eq!(wait.await.expect("it ends"), 1);
     }
 }
 

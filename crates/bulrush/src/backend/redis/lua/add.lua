@@ -66,6 +66,7 @@ if plain then
   return { now, {}, {} }
 end
 
+-- @include part_limits.lua
 -- @include part_job.lua
 -- @include part_groups.lua
 -- @include part_moves.lua

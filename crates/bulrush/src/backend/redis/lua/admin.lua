@@ -9,7 +9,7 @@
 --        more 0|1, outbox list], or ['busy', active jobs], or ['grouped'], or ['cfg', settings, version]: nothing was changed
 -- Cost   O(jobs named or removed), + O(log d) a job in a sorted set; clean looks at 10,000 records at most
 -- @include part_state.lua
--- @include part_rate.lua
+-- @include part_limits.lua
 -- @include part_job.lua
 -- @include part_groups.lua
 -- @include part_moves.lua

@@ -5,7 +5,7 @@
 -- Reply  [now ms, version]
 -- Cost   O(1); O(groups) where there are groups, because their caps may have moved
 -- @include part_state.lua
--- @include part_rate.lua
+-- @include part_limits.lua
 -- @include part_job.lua
 -- @include part_groups.lua
 -- @include part_moves.lua

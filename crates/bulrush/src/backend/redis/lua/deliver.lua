@@ -8,7 +8,7 @@
 -- Reply  [now ms, outbox list], or ['cfg', settings, version]: nothing was changed, make the jobs again
 -- Cost   O(n), + O(log d) a job in a sorted set
 -- @include part_state.lua
--- @include part_rate.lua
+-- @include part_limits.lua
 -- @include part_job.lua
 -- @include part_groups.lua
 -- @include part_moves.lua

@@ -60,7 +60,7 @@ if n.groups > 0 then
   end
 end
 
--- As limited_until of part_rate.lua, which also forgets what no window can see any more; a reader only leaves it out.
+-- As limited_until of part_limits.lua, which also forgets what no window can see any more; a reader only leaves it out.
 local limited = n.limited
 if cfg.rate_max > 0 and n.started >= cfg.rate_max then
   local started, batches = n.started, call('LRANGE', KEYS[23], -1000, -1)

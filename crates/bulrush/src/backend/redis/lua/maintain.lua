@@ -4,7 +4,7 @@
 -- Reply  [now ms, [promoted, rescued, trimmed, more 0|1, outbox list]]
 -- Cost   at most 1,000 jobs promoted, about as many rescued, and 1,000 of each finished state let go
 -- @include part_state.lua
--- @include part_rate.lua
+-- @include part_limits.lua
 -- @include part_job.lua
 -- @include part_groups.lua
 -- @include part_moves.lua

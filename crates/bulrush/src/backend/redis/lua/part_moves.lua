@@ -242,6 +242,8 @@ local function shrink_owner(owner, max)
     call('RPOP', KEYS[11] .. owner)
   end
 end
+late.drop_extras, late.shrink_owner = drop_extras, shrink_owner
+
 -- Drops a job that is nowhere.
 local function forget(j)
   call('HDEL', KEYS[2], j.id)
@@ -329,15 +331,4 @@ local function trim_set(key, count, keep, age, max)
     trimmed = trimmed + 1
   end
   return trimmed
-end
-
--- Whether a waiting job could start now.
-local function can_start()
-  if n.waiting == 0 or band(n.flags, 1) ~= 0 or cfg.concurrency > 0 and n.active >= cfg.concurrency or limited_until() > 0 then return false end
-  if n.groups > 0 then return call('ZCARD', KEYS[15]) > 0 end
-  return cfg.group_concurrency == 0 or n.active < cfg.group_concurrency
-end
--- Wakes a waiting worker if there may be something for it. One is enough: whoever cannot take everything passes the word on.
-local function ring_the_bell()
-  if call('LLEN', KEYS[7]) == 0 then call('LPUSH', KEYS[7], 1) end
 end

@@ -62,6 +62,9 @@ local function use(flag)
   if band(n.flags, flag) == 0 then n.flags = n.flags + flag end
 end
 
+-- What only unusual jobs need is put here by part_job.lua and part_moves.lua: the hot path runs without making those functions.
+local late = {}
+
 -- Ids travel and wait in packs: how many (1 byte), generation (4 bytes), then length and bytes of each id. Lua in Redis hashes every byte
 -- of every string it makes and a list entry costs as much as a short string, so what stays together is kept together. A waiting pack
 -- holds at most PACK_MAX ids, because taking a few of them writes the rest back.

@@ -1,4 +1,5 @@
--- part_trim.lua: lets go of completed jobs beyond count or age, at most `budget`. Needs part_moves.lua.
+-- part_trim.lua: lets go of completed jobs beyond count or age, at most `budget`. Needs part_state.lua, and
+-- part_moves.lua where the queue has used more than plain jobs (its flags say so) or completed jobs were removed or retried.
 -- The completed list holds, for each batch, when it finished (with the generation of the moment) and its pack of ids: age needs no record,
 -- and a batch costs one push and one pop. What a partial trim leaves goes back in place of its pack.
 local function trim_completed(budget)
@@ -24,11 +25,11 @@ local function trim_completed(budget)
       local records, live, lists = call('HMGET', KEYS[2], unpack(gone)), {}, {}
       for i = 1, let_go do
         local record = records[i]
-        if record and byte(record, 2) == COMPLETED and sub(record, 7, 12) == sub(stamp, 1, 6) and sub(record, 3, 6) == sub(stamp, 7, 10) then
+        if record and byte(record, 2) == 99 and sub(record, 7, 12) == sub(stamp, 1, 6) and sub(record, 3, 6) == sub(stamp, 7, 10) then
           live[#live + 1] = gone[i]
           if owners then
-            local j = parse(gone[i], record)
-            if is(j, OWNER) then lists[links(j).owner] = (lists[links(j).owner] or 1) + 2 end
+            local owner = late.links(late.parse(gone[i], record)).owner
+            if owner then lists[owner] = (lists[owner] or 1) + 2 end
           end
         else
           n.dtombs = math.max(0, n.dtombs - 1)
@@ -36,13 +37,13 @@ local function trim_completed(budget)
       end
       if #live > 0 then
         call('HDEL', KEYS[2], unpack(live))
-        drop_extras(live)
-        for owner, max in pairs(lists) do shrink_owner(owner, max) end
+        late.drop_extras(live)
+        for owner, max in pairs(lists) do late.shrink_owner(owner, max) end
       end
       n.completed = n.completed - #live
     else
       call('HDEL', KEYS[2], unpack(gone))
-      if n.flags > 1 then drop_extras(gone) end
+      if band(n.flags, 30) ~= 0 then late.drop_extras(gone) end
       n.completed = n.completed - let_go
     end
     if let_go < k then call('RPUSH', KEYS[19], pack_ids(ids, let_go + 1, k, 0), stamp) end

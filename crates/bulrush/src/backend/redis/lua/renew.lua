@@ -7,7 +7,7 @@
 -- Reply  [now ms, known 0|1, [[id, run, take]…] that somebody asked to stop, maintained, lease ms]; maintained as in maintain.lua
 -- Cost   that of one pass of maintenance, + O(counters)
 -- @include part_state.lua
--- @include part_rate.lua
+-- @include part_limits.lua
 -- @include part_job.lua
 -- @include part_groups.lua
 -- @include part_moves.lua

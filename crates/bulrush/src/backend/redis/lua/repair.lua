@@ -14,7 +14,7 @@
 -- Reply  [1 if it was done, else 0]
 -- Cost   O(log d) in sets; O(children); O(members)
 -- @include part_state.lua
--- @include part_rate.lua
+-- @include part_limits.lua
 -- @include part_job.lua
 -- @include part_groups.lua
 -- @include part_moves.lua
@@ -151,6 +151,7 @@ elseif sub(got[2] or '', 7) == sub(ARGV[2], 7) then
   for _ = 1, tonumber(ARGV[4]) do
     local g = member(ARGV[from])
     g.known, g.waiting, g.active = true, tonumber(ARGV[from + 1]), tonumber(ARGV[from + 2])
+    if g.limited > now then call('ZADD', KEYS[24], int(g.limited), g.name) end
     if fits(g) then seat(g) else unseat(g) end
     from = from + 3
   end

@@ -6,7 +6,7 @@
 -- Reply  [now ms, ids that went back, ids that it does not hold], or ['late', last call]
 -- Cost   O(active jobs)
 -- @include part_state.lua
--- @include part_rate.lua
+-- @include part_limits.lua
 -- @include part_job.lua
 -- @include part_groups.lua
 -- @include part_moves.lua

@@ -16,11 +16,9 @@
 --        ids that somebody asked to stop; of a repeat when what it took has started], or ['late', last call], or ['cfg', settings, version]: nothing was changed, check again
 -- Cost   O(n + taken + trimmed), + O(log d) a job in a sorted set; promotes at most 1,000, trims at most 2n
 -- @include part_state.lua
--- @include part_rate.lua
--- @include part_job.lua
--- @include part_groups.lua
--- @include part_moves.lua
+-- @include part_limits.lua
 -- @include part_trim.lua
+-- @include part_batch.lua
 local worker, number, want, total = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local codes, g = ARGV[6], tonumber(ARGV[10])
 local got = call('HMGET', KEYS[1], 'cfg', 'n', 'w' .. worker)
@@ -30,6 +28,69 @@ read_counters(got[2])
 local last = got[3]
 local nonce = worker .. pack('>I6', number)
 
+-- A worker that is not known (new, rescued, or of a store that lost its table) says hello first. Until then it settles what its tokens
+-- still hold, and neither takes nor comes back to life: its call may have been long on its way.
+local renewed, last_number, posted_from, posted_till = 0, nil, nil, nil
+if last then
+  last_number, renewed, posted_from, posted_till = unpack_struct('>I6I6I6I6', last)
+  if number < last_number then return { 'late', last_number } end
+end
+local p = tonumber(ARGV[7])
+local at_pack = 10 + 2 * g
+local at_record = at_pack + p
+start = nonce .. pack('>BI6', 0, now)
+
+-- Whether all that has ended is plain and held under its token.
+local done = total > 0 and unpack_all(ARGV, at_pack + 1, at_record, total) or {}
+local held = total > 0 and call('HMGET', KEYS[18], unpack(done)) or {}
+local plain, seen = codes == '', 0
+for k = 1, g do
+  local expected, till = ARGV[9 + 2 * k], seen + ARGV[10 + 2 * k]
+  for m = seen + 1, till do
+    if held[m] ~= expected then plain = false end
+  end
+  seen = till
+end
+
+-- How many jobs may start now.
+local function allowance(want)
+  local room = math.min(want, 1000, cfg.call_items)
+  if band(n.flags, 1) ~= 0 or n.limited > now then return 0 end
+  if cfg.concurrency > 0 then room = math.min(room, cfg.concurrency - n.active) end
+  if cfg.group_concurrency > 0 and n.groups == 0 then room = math.min(room, cfg.group_concurrency - n.active) end
+  if cfg.rate_max > 0 and room > 0 then room = math.min(room, rate_room()) end
+  return room
+end
+-- Keeps the call and its answer's settle codes. The lease moves with every call, but a tenth of it late at most: a call in between saves
+-- the write.
+local function keep_call(settled, outbox_before)
+  if now - renewed >= cfg.lease_ms / 10 then
+    renewed = now
+    call('ZADD', KEYS[22], 'GT', int(now + cfg.lease_ms), worker)
+  end
+  call('HSET', KEYS[1], 'n', counters(), 'w' .. worker, pack('>I6I6I6I6', number, renewed, outbox_before, n.outbox) .. settled)
+end
+
+-- The hot path: a known worker's plain completions, and plain jobs to take. Everything else is below.
+if last and number > last_number and plain and n.groups == 0 and n.delayed == 0 and n.dtombs == 0 and n.cancels == 0
+  and band(n.flags, 62) == 0 and cfg.call_bytes >= 1024 * want then
+  if total > 0 then settle_batch(done, at_pack, at_record, total) end
+  local room = allowance(want)
+  if room > 0 and n.waiting > 0 then
+    take_packs(room)
+    if #ids > 0 and cfg.rate_max > 0 then record_starts(#ids) end
+    if #ids > 0 and n.waiting == 0 and cfg.events_max > 0 then tell('e', '') end
+  end
+  local limited = limited_until()
+  if can_start() then ring_the_bell() end
+  publish(KEYS[6])
+  keep_call('', n.outbox)
+  return { now, '', packs, records, {}, 0, limited, band(n.flags, 1), 1, {}, {} }
+end
+
+-- @include part_job.lua
+-- @include part_groups.lua
+-- @include part_moves.lua
 -- Jobs of this worker that somebody asked to stop. The active hash is no larger than all slots together.
 local function cancels()
   local ids = {}
@@ -62,30 +123,22 @@ local function large(ids, records)
   return payloads
 end
 
--- A worker that is not known (new, rescued, or of a store that lost its table) says hello first. Until then it settles what its tokens
--- still hold, and neither takes nor comes back to life: its call may have been long on its way.
-local renewed = 0
-if last then
-  local last_number, from, till
-  last_number, renewed, from, till = unpack_struct('>I6I6I6I6', last)
-  if number < last_number then return { 'late', last_number } end
-  if number == last_number then
-    -- A repeat. What it took and still holds carries its nonce.
-    local ids, flat, records = {}, call('HGETALL', KEYS[18]), {}
-    for i = 1, #flat, 2 do
-      if sub(flat[i + 1], 1, 14) == nonce then ids[#ids + 1] = flat[i] end
-    end
-    table.sort(ids)
-    if #ids > 0 then records = call('HMGET', KEYS[2], unpack(ids)) end
-    if till > from then
-      for _, row in ipairs(call('XRANGE', KEYS[12], int(from + 1) .. '-0', int(till) .. '-0')) do
-        outbox[#outbox + 1] = { tonumber(string.match(row[1], '^%d+')), row[2][2] }
-      end
-    end
-    call('ZADD', KEYS[22], 'GT', int(now + cfg.lease_ms), worker)
-    local started = ids[1] and unpack_struct('>I6', call('HGET', KEYS[18], ids[1]), 16) or now
-    return { now, sub(last, 25), packs_of(ids, 0), records, large(ids, records), next_due(), limited_until(), paused(), 1, outbox, cancels(), started }
+if last and number == last_number then
+  -- A repeat. What it took and still holds carries its nonce.
+  local flat = call('HGETALL', KEYS[18])
+  for i = 1, #flat, 2 do
+    if sub(flat[i + 1], 1, 14) == nonce then ids[#ids + 1] = flat[i] end
   end
+  table.sort(ids)
+  if #ids > 0 then records = call('HMGET', KEYS[2], unpack(ids)) end
+  if posted_till > posted_from then
+    for _, row in ipairs(call('XRANGE', KEYS[12], int(posted_from + 1) .. '-0', int(posted_till) .. '-0')) do
+      outbox[#outbox + 1] = { tonumber(string.match(row[1], '^%d+')), row[2][2] }
+    end
+  end
+  call('ZADD', KEYS[22], 'GT', int(now + cfg.lease_ms), worker)
+  local started = ids[1] and unpack_struct('>I6', call('HGET', KEYS[18], ids[1]), 16) or now
+  return { now, sub(last, 25), packs_of(ids, 0), records, large(ids, records), next_due(), limited_until(), paused(), 1, outbox, cancels(), started }
 end
 local met = last and 1 or 0
 if met == 0 then want = 0 end
@@ -93,9 +146,6 @@ local outbox_before = n.outbox
 local changed = false
 
 -- ------------------------------------------------------------------ settling
-local p = tonumber(ARGV[7])
-local at_pack = 10 + 2 * g
-local at_record = at_pack + p
 local settled = ''
 
 -- Settles one job whose entry in the active hash carries its token. The record is what it becomes by its own word.
@@ -168,52 +218,29 @@ local function settle(i, id, code, entry)
 end
 
 if total > 0 then
-  local ids = unpack_all(ARGV, at_pack + 1, at_record, total)
-  local held = call('HMGET', KEYS[18], unpack(ids))
-  local plain, i = codes == '', 0
-  for k = 1, g do
-    local expected = ARGV[9 + 2 * k]
-    for m = i + 1, i + ARGV[10 + 2 * k] do
-      if held[m] ~= expected then plain = false end
-    end
-    i = i + ARGV[10 + 2 * k]
-  end
   if plain then
-    local full = cfg.concurrency > 0 and n.active >= cfg.concurrency
     changed = true
-    call('HDEL', KEYS[18], unpack(ids))
-    local head, kv = pack('>BBI4I6', 2, COMPLETED, n.gen, now), { unpack(ids, 1, 2 * total) }
-    for k = 1, total do
-      kv[2 * k - 1] = ids[k]
-      kv[2 * k] = head .. ARGV[at_record + k]
-    end
-    call('HSET', KEYS[2], unpack(kv))
-    local stamp = pack('>I6I4', now, n.gen)
-    for k = at_pack + 1, at_record do call('LPUSH', KEYS[19], stamp, ARGV[k]) end
-    n.completed, n.t_completed, n.active = n.completed + total, n.t_completed + total, n.active - total
+    settle_batch(done, at_pack, at_record, total)
     if n.groups > 0 then
       local others = member('-')
       others.active = math.max(0, others.active - total)
       seat(others)
     end
-    tell_packs('c', ARGV, at_pack + 1, at_record, total, ARGV[8])
-    trim_completed(2 * total)
   else
     x = ARGV[9] ~= '' and cmsgpack.unpack(ARGV[9]) or {}
-    local result = {}
-    i = 0
+    local result, i = {}, 0
     for k = 1, g do
       local expected = sub(ARGV[9 + 2 * k], 1, 14)
       for m = i + 1, i + ARGV[10 + 2 * k] do
         -- The hash is asked again: the same job may stand twice in one call.
-        local entry = held[m] and call('HGET', KEYS[18], ids[m])
+        local entry = held[m] and call('HGET', KEYS[18], done[m])
         if entry and sub(entry, 1, 14) == expected then
-          settle(m, ids[m], codes == '' and 'c' or sub(codes, m, m), entry)
+          settle(m, done[m], codes == '' and 'c' or sub(codes, m, m), entry)
           result[m] = 'o'
           changed = true
         else
           -- Not held under this token: it was settled by it (the record keeps the token), or it is somebody else's, or gone.
-          local record = call('HGET', KEYS[2], ids[m])
+          local record = call('HGET', KEYS[2], done[m])
           if not record then
             result[m] = 'u'
           elseif band(byte(record, 20), SETTLED) ~= 0 and sub(record, 39, 52) == expected then
@@ -238,24 +265,7 @@ if n.delayed > 0 and promote_due(1000) > 0 then changed = true end
 
 -- ------------------------------------------------------------------ taking
 release_held()
-local room = math.min(want, 1000, cfg.call_items)
-if paused() ~= 0 or n.limited > now then room = 0 end
-if cfg.concurrency > 0 then room = math.min(room, cfg.concurrency - n.active) end
-if cfg.group_concurrency > 0 and n.groups == 0 then room = math.min(room, cfg.group_concurrency - n.active) end
-if cfg.rate_max > 0 and room > 0 then room = math.min(room, rate_room()) end
-
-local ids, records, packs = {}, {}, {}
--- A run's entry in the active hash; equal ones are one string.
-local start, entries = nonce .. pack('>BI6', 0, now), {}
-local function entry_of(record, group)
-  local rest = sub(record, 30, 33) .. (group or '')
-  local entry = entries[rest]
-  if not entry then
-    entry = start .. rest
-    entries[rest] = entry
-  end
-  return entry
-end
+local room = allowance(want)
 -- The next live entry of a list, with its record.
 local function pop(list)
   for _ = 1, 1000 do
@@ -273,117 +283,6 @@ local function pop(list)
     end
   end
   return nil
-end
--- The plain case: no groups, no large payloads. Whole packs at a time.
-local function take_packs()
-  local function from_set(max)
-    local more = call('ZRANGE', KEYS[4], '-inf', max, 'BYSCORE', 'LIMIT', 0, room - #ids)
-    if #more == 0 then return end
-    call('ZREM', KEYS[4], unpack(more))
-    n.prioritized = n.prioritized - #more
-    local before = #ids
-    local found = call('HMGET', KEYS[2], unpack(more))
-    for i = 1, #more do
-      if found[i] then
-        ids[#ids + 1] = more[i]
-        records[#records + 1] = found[i]
-      end
-    end
-    for first = before + 1, #ids, PACK_MAX do packs[#packs + 1] = pack_ids(ids, first, math.min(first + PACK_MAX - 1, #ids), 0) end
-  end
-  -- Ahead of the list stands what is more urgent, behind it what is less.
-  if n.prioritized > 0 then from_set('(' .. int(n.list_prio * 2147483648)) end
-  local dropped = 0
-  while #ids < room and n.listed > 0 and dropped < 1000 do
-    local popped = call('RPOP', KEYS[3], math.ceil((room - #ids) / PACK_MAX))
-    if not popped then
-      n.listed = 0
-      break
-    end
-    for i = 1, #popped do
-      local ids_of, before = popped[i], #ids
-      local mine, k = unpack_ids(ids_of)
-      local found = call('HMGET', KEYS[2], unpack(mine))
-      local live, live_records = mine, found
-      local whole = n.tombs == 0
-      for m = 1, k do
-        -- A record that somebody deleted by hand must not stop the queue.
-        if not found[m] then whole = false end
-      end
-      if not whole then
-        -- Entries left behind by removals, cancels and moves: one stands for its job only while their generations agree.
-        local gen = sub(ids_of, 2, 5)
-        live, live_records = {}, {}
-        for m = 1, k do
-          local record = found[m]
-          if record and byte(record, 2) == WAITING and sub(record, 3, 6) == gen then
-            live[#live + 1] = mine[m]
-            live_records[#live_records + 1] = record
-          else
-            dropped = dropped + 1
-            n.tombs = math.max(0, n.tombs - 1)
-          end
-        end
-        if #live < k then
-          k = #live
-          ids_of = k > 0 and pack_ids(live, 1, k, unpack_struct('>I4', ids_of, 2))
-        end
-      end
-      local fit = math.min(k, room - before)
-      for m = 1, fit do
-        ids[before + m] = live[m]
-        records[before + m] = live_records[m]
-      end
-      n.listed = n.listed - fit
-      if fit < k then
-        -- More than wanted: the rest of this pack, and the packs behind it, go back to the head as they were.
-        local back, gen = {}, unpack_struct('>I4', ids_of, 2)
-        for m = #popped, i + 1, -1 do back[#back + 1] = popped[m] end
-        back[#back + 1] = pack_ids(live, fit + 1, k, gen)
-        call('RPUSH', KEYS[3], unpack(back))
-        if fit > 0 then packs[#packs + 1] = pack_ids(live, 1, fit, gen) end
-        break
-      end
-      if ids_of then packs[#packs + 1] = ids_of end
-    end
-  end
-  if #ids < room and n.prioritized > 0 then from_set('+inf') end
-  local taken = #ids
-  if taken == 0 then return end
-  n.waiting = n.waiting - taken
-  local left = n.turn_left == 0 and cfg.weight or n.turn_left
-  n.turn_left = n.waiting == 0 and 0 or (left - taken) % cfg.weight
-  local kv = { unpack(ids, 1, 2 * taken) }
-  if band(n.flags, 64) == 0 then
-    local entry = start .. '\0\0\0\0'
-    for i = 1, taken do
-      kv[2 * i - 1] = ids[i]
-      kv[2 * i] = entry
-    end
-  else
-    local deadlines = {}
-    for i = 1, taken do
-      kv[2 * i - 1] = ids[i]
-      kv[2 * i] = entry_of(records[i])
-      local seconds = unpack_struct('>I4', records[i], 30)
-      if seconds > 0 then
-        deadlines[#deadlines + 1] = int(now + seconds * 1000 + 30000)
-        deadlines[#deadlines + 1] = ids[i]
-      end
-    end
-    if #deadlines > 0 then call('ZADD', KEYS[25], unpack(deadlines)) end
-  end
-  call('HSET', KEYS[18], unpack(kv))
-  n.active = n.active + taken
-  if cfg.events_max > 0 then
-    local owners = ''
-    if band(n.flags, 32) ~= 0 then
-      local hashes = {}
-      for i = 1, taken do hashes[i] = band(byte(records[i], 20), OWNER) ~= 0 and owner_of(parse(ids[i], records[i])) or NOBODY end
-      owners = table.concat(hashes)
-    end
-    tell_packs('a', packs, 1, #packs, taken, owners)
-  end
 end
 -- Any case: one job after the other, in the rotation of groups, and no more than a call may carry.
 local function take_one_by_one()
@@ -445,7 +344,7 @@ local function take_one_by_one()
   packs = packs_of(ids, 0)
 end
 if room > 0 and n.waiting > 0 then
-  if n.groups == 0 and band(n.flags, 2) == 0 and cfg.call_bytes >= 1024 * room then take_packs() else take_one_by_one() end
+  if n.groups == 0 and band(n.flags, 2) == 0 and cfg.call_bytes >= 1024 * room then take_packs(room) else take_one_by_one() end
   if #ids > 0 then
     changed = true
     if cfg.rate_max > 0 then record_starts(#ids) end
@@ -457,13 +356,8 @@ local due, limited = next_due(), limited_until()
 save_members()
 if can_start() then ring_the_bell() end
 publish(KEYS[6])
--- The lease moves with every call, but a tenth of it late at most: a call in between saves the write.
 if met == 1 then
-  if now - renewed >= cfg.lease_ms / 10 then
-    renewed = now
-    call('ZADD', KEYS[22], 'GT', int(now + cfg.lease_ms), worker)
-  end
-  call('HSET', KEYS[1], 'n', counters(), 'w' .. worker, pack('>I6I6I6I6', number, renewed, outbox_before, n.outbox) .. settled)
+  keep_call(settled, outbox_before)
 elseif changed then
   call('HSET', KEYS[1], 'n', counters())
 end
