@@ -5,8 +5,8 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bulrush::backend::connect_with;
-use bulrush::clock::{Clock, ManualClock, SystemClock};
+use bulrush::backend::{connect, connect_with};
+use bulrush::clock::{Clock, ManualClock};
 use bulrush::model::{
     Child, EventPage, JobId, JobPage, JobState, JobView, Millis, NewJob, PageRequest, QueueConfig, QueueName,
     Rollup,
@@ -55,26 +55,34 @@ pub struct Rig {
 impl Rig {
     /// On the machine's clock.
     pub async fn new() -> Self {
-        Self::on(crate::STORE, Arc::new(SystemClock), ManualClock::at(START)).await
+        Self::on(crate::STORE, None, ManualClock::at(START)).await
     }
 
     /// On a clock that stands still.
     pub async fn manual() -> Self {
         let clock = ManualClock::at(START);
-        Self::on(crate::STORE, Arc::new(clock.clone()), clock).await
+        Self::on(crate::STORE, Some(Arc::new(clock.clone())), clock).await
     }
 
     /// On a clock that stands still, in memory whatever is under test: for a runtime whose time jumps while others work.
     pub async fn in_memory() -> Self {
         let clock = ManualClock::at(START);
-        Self::on("memory:", Arc::new(clock.clone()), clock).await
+        Self::on("memory:", Some(Arc::new(clock.clone())), clock).await
     }
 
-    async fn on(store: &str, clock: Arc<dyn Clock>, manual: ManualClock) -> Self {
-        let files = (store != "memory:").then(|| tempfile::tempdir().expect("a directory can be made"));
+    /// A clock of the machine where none is given.
+    async fn on(store: &str, clock: Option<Arc<dyn Clock>>, manual: ManualClock) -> Self {
+        let files = (store == "file:").then(|| tempfile::tempdir().expect("a directory can be made"));
         let path =
             files.as_ref().map_or(String::new(), |files| files.path().join("store").display().to_string());
-        let inner = connect_with(&format!("{store}{path}"), clock).await.expect("an empty store opens");
+        let inner = match (store, clock) {
+            #[cfg(feature = "redis")]
+            ("redis", clock) => redis(clock).await,
+            (_, None) => connect(&format!("{store}{path}")).await.expect("an empty store opens"),
+            (_, Some(clock)) => {
+                connect_with(&format!("{store}{path}"), clock).await.expect("an empty store opens")
+            }
+        };
         let probe = Arc::new(Probe::new(inner));
         Self { client: Client::new(probe.clone()), probe, clock: manual, _files: files }
     }
@@ -216,6 +224,18 @@ impl Probe {
             _ => answer,
         }
     }
+}
+
+/// A namespace of its own on the server that the tests may use.
+#[cfg(feature = "redis")]
+async fn redis(clock: Option<Arc<dyn Clock>>) -> Arc<dyn Backend> {
+    use std::hash::{BuildHasher, Hasher};
+    let address = std::env::var("BULRUSH_TEST_REDIS")
+        .expect("BULRUSH_TEST_REDIS names no server: run scripts/test, which starts one of its own");
+    let address = if address.starts_with('/') { format!("unix://{address}") } else { address };
+    let namespace = format!("w{:016x}", std::hash::RandomState::new().build_hasher().finish());
+    let options = bulrush::backend::RedisOptions { namespace, clock, ..Default::default() };
+    bulrush::backend::connect_redis_with(&address, options).await.expect("the server can be reached")
 }
 
 /// What a caller sees of a backend that does not answer.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use bulrush::model::{NewJob, QueueConfig};
+use bulrush::port::AdminCommand;
 use bulrush::{Client, Handlers, Queue, Worker, WorkerOptions};
 use bytes::Bytes;
 use clap::ValueEnum;
@@ -58,7 +59,8 @@ impl Stage {
             }
         };
         let client = Client::connect(&url).await?;
-        let queue = client.queue("bench")?;
+        // A server may hold what others left: the queue is ours alone.
+        let queue = client.queue(&format!("bench-{}-{}", std::process::id(), next_number()))?;
         let events_max = if arguments.no_events { 0 } else { QueueConfig::default().events_max };
         queue.configure(QueueConfig { events_max, ..QueueConfig::default() }).await?;
         Ok(Self { client, queue, directory })
@@ -83,6 +85,9 @@ impl Stage {
     }
 
     async fn close(self) -> anyhow::Result<()> {
+        if self.directory.is_none() {
+            while self.queue.admin(AdminCommand::Obliterate { force: true, limit: 1_000 }).await?.more {}
+        }
         self.client.backend().close().await?;
         if let Some(directory) = &self.directory {
             std::fs::remove_dir_all(directory)?;

@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use bulrush_api::ApiConfig;
-use bulrush_service::{DataDir, Problems, Role, Sealing, Shutdown, TokenKeys, TokenOptions, args, telemetry};
+use bulrush_service::{
+    DataDir, Problems, Role, Sealing, Secret, Shutdown, TokenKeys, TokenOptions, args, telemetry,
+};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -35,6 +37,9 @@ pub struct DemoArguments {
     /// Keep the data in this folder instead of a temporary one
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// The engine on a Redis instead of in the data folder
+    #[arg(long, value_name = "URL")]
+    redis: Option<Secret>,
     /// Port of the API; a free one if none is given
     #[arg(long, default_value_t = 0)]
     port: u16,
@@ -62,7 +67,7 @@ pub async fn run(mut arguments: DemoArguments) -> anyhow::Result<()> {
     let sealing = Sealing::new(&data.seal_key()?)?;
     let plan = Plan {
         data,
-        engine: None,
+        engine: arguments.redis,
         database: None,
         api: ApiConfig { port: arguments.port, ..ApiConfig::default() },
         catalog: catalog.context("no catalogue")?,
