@@ -7,8 +7,8 @@ mod open;
 mod redis;
 
 pub use embedded::Embedded;
-pub use open::{connect, connect_with};
 #[cfg(feature = "redis")]
 pub use open::connect_redis_with;
+pub use open::{connect, connect_with};
 #[cfg(feature = "redis")]
 pub use redis::{Redis, RedisOptions};

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use deadpool_redis::redis::aio::MultiplexedConnection;
 use deadpool_redis::redis::{
-    AsyncConnectionConfig, Client, Cmd, Connection, ConnectionAddr, IntoConnectionInfo, RedisError,
+    AsyncConnectionConfig, Client, Cmd, Connection, ConnectionAddr, IntoConnectionInfo, Pipeline, RedisError,
     RedisResult, Value,
 };
 use deadpool_redis::{Manager, Pool, Runtime};
@@ -123,10 +123,23 @@ impl Server {
 
     /// Makes a call on a connection of the pool.
     pub async fn call(&self, cmd: &Cmd) -> Result<Value, Failed> {
+        self.lend(async |connection: &mut MultiplexedConnection| cmd.query_async(connection).await).await
+    }
+
+    /// Makes many calls in one go on a connection of the pool. One that is refused fails all.
+    pub async fn call_all(&self, calls: &Pipeline) -> Result<Vec<Value>, Failed> {
+        self.lend(async |connection: &mut MultiplexedConnection| calls.query_async(connection).await).await
+    }
+
+    /// Does something with a connection of the pool, which goes back there if that was answered.
+    async fn lend<T>(
+        &self,
+        act: impl AsyncFnOnce(&mut MultiplexedConnection) -> RedisResult<T>,
+    ) -> Result<T, Failed> {
         let mut lent =
             Lent(Some(self.pool.get().await.map_err(|error| Failed::Unheard(fault::of_pool(&error)))?));
         let Some(connection) = lent.0.as_mut() else { return Err(Failed::Unheard(Error::Closed)) };
-        let reply = cmd.query_async::<Value>(&mut **connection).await;
+        let reply = act(connection).await;
         if !reply.as_ref().is_err_and(fault::spoils)
             && let Some(connection) = lent.0.take()
         {

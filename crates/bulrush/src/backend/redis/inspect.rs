@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use deadpool_redis::redis::{RedisWrite, Value, cmd};
+use deadpool_redis::redis::{RedisWrite, Value, cmd, pipe};
 use tokio::time::Instant;
 
 use super::events::Window;
@@ -49,16 +49,17 @@ impl Inspect for Redis {
             let mut queues = Vec::with_capacity(names.len());
             while names.len() > 0 {
                 // What is no name was not written here.
-                let Ok(name) = QueueName::new(&names.text()?) else { continue };
-                // A queue is made by what is left in it, which may be nothing.
-                let mut exists = cmd("EXISTS");
-                exists.arg(self.at(&name).keys.meta());
-                if self.plain(Via::Pool, &exists).await? == Value::Int(1) {
-                    queues.push(name);
-                }
+                queues.extend(QueueName::new(&names.text()?));
             }
             queues.sort();
-            Ok(queues)
+            // A queue is made by what is left in it, which may be nothing.
+            let mut looks = pipe();
+            for queue in &queues {
+                looks.cmd("EXISTS").arg(self.at(queue).keys.meta());
+            }
+            let mut there = self.plain_all(&looks).await?;
+            let made = queues.iter().map(|_| there.flag()).collect::<Result<Vec<bool>>>()?;
+            Ok(queues.into_iter().zip(made).filter_map(|(queue, made)| made.then_some(queue)).collect())
         })
     }
 
@@ -179,12 +180,14 @@ impl Inspect for Redis {
             let mut newest = Items::of(Value::Array(vec![self.plain(Via::Pool, &read).await?]))?;
             let newest = newest.moment()?.unwrap_or(0).max(self.moment(Via::Pool).await?);
             let oldest = since.max(newest.saturating_sub(kept as u64 * span_ms));
-            let mut spans = BTreeMap::new();
+            let mut reads = pipe();
             for key in oldest / key_ms..=newest / key_ms {
-                let mut read = cmd("HGETALL");
-                read.arg(if hourly { at.keys.hours(key) } else { at.keys.minutes(key) });
-                let fields = Items::of(self.plain(Via::Line(&at.feed), &read).await?)?;
-                rollups::read(fields, &mut spans)?;
+                reads.cmd("HGETALL").arg(if hourly { at.keys.hours(key) } else { at.keys.minutes(key) });
+            }
+            let mut keys = self.plain_all(&reads).await?;
+            let mut spans = BTreeMap::new();
+            while keys.len() > 0 {
+                rollups::read(keys.items()?, &mut spans)?;
             }
             let excess = spans.len().saturating_sub(kept);
             Ok(spans.into_values().skip(excess).filter(|rollup| rollup.at >= since).collect())

@@ -29,6 +29,11 @@ impl Items {
     pub fn of(value: Value) -> Result<Self> {
         match value {
             Value::Array(items) | Value::Set(items) => Ok(Self(items.into_iter())),
+            // As the newer protocol has it, which an address may ask for.
+            Value::Map(pairs) => {
+                let flat: Vec<Value> = pairs.into_iter().flat_map(|(field, value)| [field, value]).collect();
+                Ok(Self(flat.into_iter()))
+            }
             _ => Err(strange("an array")),
         }
     }
