@@ -131,10 +131,10 @@ local function publish(key)
   if happened == 0 then return end
   flush_singles()
   if n.position == 0 then n.position = now * 1024 end
-  -- The window is counted in events, and an entry goes when all of it is older: entries have up to about 2,000 events. A small window
-  -- is kept to the entry, a large one to the node of the stream.
-  local first, small = n.position + 1, cfg.events_max < 100
-  local oldest = math.max(0, first - cfg.events_max - (small and 0 or 2000))
-  call('XADD', key, 'MINID', small and '=' or '~', int(oldest), int(first) .. '-0', 't', pack('>I6', now), unpack(fields))
+  -- The window is counted in events. An entry goes by its first one and holds up to about 2,000, so so many more are kept; readers
+  -- cut the window to its size.
+  local first = n.position + 1
+  local oldest = math.max(0, first - cfg.events_max - 2000)
+  call('XADD', key, 'MINID', '~', int(oldest), int(first) .. '-0', 't', pack('>I6', now), unpack(fields))
   n.position = n.position + happened
 end
