@@ -85,7 +85,9 @@ impl Redis {
     /// Reads the records of rows; none for those that stand for no job.
     async fn views(&self, source: Source<'_>, rows: Vec<Row>) -> Result<Vec<(Row, Option<JobView>)>> {
         let put = |cmd: &mut Cmd| {
-            rows.iter().for_each(|row| cmd.write_arg(row.id.as_bytes()));
+            for row in &rows {
+                cmd.write_arg(row.id.as_bytes());
+            }
         };
         let mut found = self.script(Via::Pool, Script::Get, source.at, put).await?;
         let queue = &source.at.name;

@@ -19,14 +19,7 @@
 -- @include part_groups.lua
 -- @include part_moves.lua
 local got = call('HMGET', KEYS[1], 'cfg', 'n')
-read_config(got[1])
-read_counters(got[2])
 local what, done = ARGV[1], 0
-
-local function record_of(id)
-  local fine, j = pcall(load, id)
-  return fine and j or nil
-end
 
 local function put_in_place(j, listed_wrong)
   local home
@@ -68,100 +61,106 @@ local function put_in_place(j, listed_wrong)
   end
 end
 
-if what == 'job' then
-  local j = record_of(ARGV[2])
-  if j then
-    put_in_place(j, ARGV[3] == '1')
-    done = 1
-  end
-elseif what == 'drop' then
-  local place, id = tonumber(ARGV[2]), ARGV[3]
-  local record = call('HGET', KEYS[2], id)
-  if not record or place == 10 and band(byte(record, 20) or 0, BIG) == 0 then
-    local is_set = call('TYPE', KEYS[place]).ok == 'zset'
-    call(is_set and 'ZREM' or 'HDEL', KEYS[place], id)
-    done = 1
-  end
-elseif what == 'unlink' then
-  local place, id = tonumber(ARGV[2]), ARGV[3]
-  local record = call('HGET', KEYS[2], id)
-  local idle = not record
-  if place == 14 then idle = not record or band(byte(record, 19) or 0, 16) == 0 end
-  if place == 28 then idle = call('HEXISTS', KEYS[27], id) == 0 end
-  if place == 17 then idle = call('HEXISTS', KEYS[16], '+' .. id) == 0 end
-  if place == 11 then
-    for from = 0, 9999, 1000 do
-      local ids = call('LRANGE', KEYS[11] .. id, from, from + 999)
-      if #ids == 0 then break end
-      for _, found in ipairs(call('HMGET', KEYS[2], unpack(ids))) do
-        if found then idle = false end
+local function mend()
+  read_config(got[1])
+  read_counters(got[2])
+  if what == 'job' then
+    local j = load(ARGV[2])
+    if j then
+      put_in_place(j, ARGV[3] == '1')
+      done = 1
+    end
+  elseif what == 'drop' then
+    local place, id = tonumber(ARGV[2]), ARGV[3]
+    local record = call('HGET', KEYS[2], id)
+    if not record or place == 10 and band(byte(record, 20) or 0, BIG) == 0 then
+      local is_set = call('TYPE', KEYS[place]).ok == 'zset'
+      call(is_set and 'ZREM' or 'HDEL', KEYS[place], id)
+      done = 1
+    end
+  elseif what == 'unlink' then
+    local place, id = tonumber(ARGV[2]), ARGV[3]
+    local record = call('HGET', KEYS[2], id)
+    local idle = not record
+    if place == 14 then idle = not record or band(byte(record, 19) or 0, 16) == 0 end
+    if place == 28 then idle = call('HEXISTS', KEYS[27], id) == 0 end
+    if place == 17 then idle = call('HEXISTS', KEYS[16], '+' .. id) == 0 end
+    if place == 11 then
+      for from = 0, 9999, 1000 do
+        local ids = call('LRANGE', KEYS[11] .. id, from, from + 999)
+        if #ids == 0 then break end
+        for _, found in ipairs(call('HMGET', KEYS[2], unpack(ids))) do
+          if found then idle = false end
+        end
       end
     end
-  end
-  if idle then
-    call('DEL', KEYS[place] .. id)
-    done = 1
-  end
-elseif what == 'key' then
-  local key = ARGV[2]
-  local held = call('HGET', KEYS[8], key)
-  if held and #held > 15 then
-    local till = unpack_struct('>I6', held)
-    if till > 0 then
-      call('ZADD', KEYS[9], int(till), key)
+    if idle then
+      call('DEL', KEYS[place] .. id)
+      done = 1
+    end
+  elseif what == 'key' then
+    local key = ARGV[2]
+    local held = call('HGET', KEYS[8], key)
+    if held and #held > 15 then
+      local till = unpack_struct('>I6', held)
+      if till > 0 then
+        call('ZADD', KEYS[9], int(till), key)
+      else
+        local record = call('HGET', KEYS[2], sub(held, 16))
+        local state = record and byte(record, 2)
+        call('ZREM', KEYS[9], key)
+        if state ~= WAITING and state ~= DELAYED and state ~= PARENT_WAITS then call('HDEL', KEYS[8], key) end
+      end
     else
-      local record = call('HGET', KEYS[2], sub(held, 16))
-      local state = record and byte(record, 2)
+      call('HDEL', KEYS[8], key)
       call('ZREM', KEYS[9], key)
-      if state ~= WAITING and state ~= DELAYED and state ~= PARENT_WAITS then call('HDEL', KEYS[8], key) end
-    end
-  else
-    call('HDEL', KEYS[8], key)
-    call('ZREM', KEYS[9], key)
-  end
-  done = 1
-elseif what == 'family' then
-  local j = record_of(ARGV[2])
-  if j then
-    local family, pending = KEYS[14] .. j.id, 0
-    local total = call('HGET', family, 't')
-    for index = 0, tonumber(total or 0) - 1 do
-      local row = call('HGET', family, index) or ''
-      local at = 3 + (byte(row, 1) or 0) * 256 + (byte(row, 2) or 0)
-      at = at + 3 + (byte(row, at) or 0) * 256 + (byte(row, at + 1) or 0)
-      if sub(row, at, at) == 'p' then pending = pending + 1 end
-    end
-    if total then call('HSET', family, 'n', pending) end
-    if j.state == PARENT_WAITS and pending == 0 then
-      local run_at = j.at
-      leave(j)
-      enter_delayed(j, run_at)
-      save(j)
-      tell_job(j.state == WAITING and 'w' or 'd', j)
     end
     done = 1
+  elseif what == 'family' then
+    local j = load(ARGV[2])
+    if j then
+      local family, pending = KEYS[14] .. j.id, 0
+      local total = call('HGET', family, 't')
+      for index = 0, tonumber(total or 0) - 1 do
+        local row = call('HGET', family, index) or ''
+        local at = 3 + (byte(row, 1) or 0) * 256 + (byte(row, 2) or 0)
+        at = at + 3 + (byte(row, at) or 0) * 256 + (byte(row, at + 1) or 0)
+        if sub(row, at, at) == 'p' then pending = pending + 1 end
+      end
+      if total then call('HSET', family, 'n', pending) end
+      if j.state == PARENT_WAITS and pending == 0 then
+        local run_at = j.at
+        leave(j)
+        enter_delayed(j, run_at)
+        save(j)
+        tell_job(j.state == WAITING and 'w' or 'd', j)
+      end
+      done = 1
+    end
+  elseif what == 'worker' then
+    call('ZADD', KEYS[22], 'NX', int(now), ARGV[2])
+    done = 1
+  elseif sub(got[2] or '', 7) == sub(ARGV[2], 7) then
+    -- Nothing has changed since it was counted.
+    read_counters(ARGV[3])
+    local from = 5
+    for _ = 1, tonumber(ARGV[4]) do
+      local g = member(ARGV[from])
+      g.known, g.waiting, g.active = true, tonumber(ARGV[from + 1]), tonumber(ARGV[from + 2])
+      if g.limited > now then call('ZADD', KEYS[24], int(g.limited), g.name) end
+      if fits(g) then seat(g) else unseat(g) end
+      from = from + 3
+    end
+    if n.groups == 0 then call('DEL', KEYS[15], KEYS[16], KEYS[24]) end
+    for _, name in ipairs(n.groups > 0 and call('ZRANGE', KEYS[15], 0, -1) or {}) do
+      if call('HEXISTS', KEYS[16], name) == 0 and not members[name] then call('ZREM', KEYS[15], name) end
+    end
+    if n.groups == 0 then members = {} end
+    done = 1
   end
-elseif what == 'worker' then
-  call('ZADD', KEYS[22], 'NX', int(now), ARGV[2])
-  done = 1
-elseif sub(got[2] or '', 7) == sub(ARGV[2], 7) then
-  -- Nothing has changed since it was counted.
-  read_counters(ARGV[3])
-  local from = 5
-  for _ = 1, tonumber(ARGV[4]) do
-    local g = member(ARGV[from])
-    g.known, g.waiting, g.active = true, tonumber(ARGV[from + 1]), tonumber(ARGV[from + 2])
-    if g.limited > now then call('ZADD', KEYS[24], int(g.limited), g.name) end
-    if fits(g) then seat(g) else unseat(g) end
-    from = from + 3
-  end
-  if n.groups == 0 then call('DEL', KEYS[15], KEYS[16], KEYS[24]) end
-  for _, name in ipairs(n.groups > 0 and call('ZRANGE', KEYS[15], 0, -1) or {}) do
-    if call('HEXISTS', KEYS[16], name) == 0 and not members[name] then call('ZREM', KEYS[15], name) end
-  end
-  if n.groups == 0 then members = {} end
-  done = 1
 end
+-- What it comes upon may be damaged beyond that; then it is left as it is.
+if not pcall(mend) then return { 0 } end
 if done == 1 then
   save_members()
   if can_start() then ring_the_bell() end

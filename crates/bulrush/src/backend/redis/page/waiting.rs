@@ -136,7 +136,9 @@ impl WaitingWalk {
         let put = |cmd: &mut Cmd| {
             put_number(cmd, key::GROUP);
             put_number(cmd, PACKS as u64);
-            these.iter().for_each(|name| cmd.write_arg(name.as_bytes()));
+            for name in &these {
+                cmd.write_arg(name.as_bytes());
+            }
         };
         let mut lists = source.read("lists", put).await?;
         let mut batch = Batch::default();

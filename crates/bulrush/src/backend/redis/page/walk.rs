@@ -266,17 +266,13 @@ impl<'a> Walk<'a> {
                     let Ok(id) = id_of(id) else { continue };
                     // An id that was removed and added again stands there twice.
                     let first = seen.insert(id.clone());
-                    match behind {
-                        Some((hint, last)) => {
-                            if index >= *hint && id == *last {
-                                *behind = None;
-                            }
+                    if let Some((hint, last)) = behind {
+                        if index >= *hint && id == *last {
+                            *behind = None;
                         }
-                        None if first => {
-                            let place = Place::Owner(index, id.clone());
-                            batch.rows.push(Row { id, live: Live::Any, place });
-                        }
-                        None => {}
+                    } else if first {
+                        let place = Place::Owner(index, id.clone());
+                        batch.rows.push(Row { id, live: Live::Any, place });
                     }
                 }
                 *from += ids.len() as u64;

@@ -295,12 +295,12 @@ impl Check<'_> {
                     JobState::Waiting => !active && (flags & GROUP != 0 || priority == list_priority),
                     _ => false,
                 };
-                if listed && !seen.holds(&id) {
-                    if let Ok(id) = id_of(&id)
-                        && met.insert(id.clone())
-                    {
-                        seen.missing.push((id, state));
-                    }
+                if listed
+                    && !seen.holds(&id)
+                    && let Ok(id) = id_of(&id)
+                    && met.insert(id.clone())
+                {
+                    seen.missing.push((id, state));
                 }
             }
             cursor = next;

@@ -50,12 +50,11 @@ impl Check<'_> {
                 group_known: job.flag()?,
                 worker_known: job.flag()?,
             };
-            match id_of(&id) {
-                Ok(id) => self.job(id, facts, list_priority).await?,
-                Err(_) => {
-                    let text = format!("record {} is under no job id", super::shown(&id));
-                    self.find(1, None, text, None).await?;
-                }
+            if let Ok(id) = id_of(&id) {
+                self.job(id, facts, list_priority).await?;
+            } else {
+                let text = format!("record {} is under no job id", super::shown(&id));
+                self.find(1, None, text, None).await?;
             }
         }
         Ok((seen, Some(next).filter(|next| *next != 0)))
@@ -163,7 +162,7 @@ impl Check<'_> {
             let (field, value) = (fields.bytes()?, fields.bytes()?);
             match field.as_slice() {
                 b"n" => {
-                    counted = std::str::from_utf8(&value).ok().and_then(|digits| digits.parse::<u64>().ok())
+                    counted = std::str::from_utf8(&value).ok().and_then(|digits| digits.parse::<u64>().ok());
                 }
                 index if index.iter().all(u8::is_ascii_digit) => match read_row(&value) {
                     Ok(child) => pending += u64::from(child.state == ChildState::Pending),
