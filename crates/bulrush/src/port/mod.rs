@@ -21,7 +21,7 @@ pub use command::{
 pub use error::{Error, Result, ServerFault};
 pub use reply::{
     AddOutcome, AddReply, Added, AdminReply, AdminResult, Explanation, Finding, Maintained, QueueInfo,
-    Reason, RenewReply, ResumeReply, Settled, StepReply, Totals, VerifyPage, WorkerState,
+    Reason, RenewReply, ResumeReply, ServerUsage, Settled, StepReply, Totals, VerifyPage, WorkerState,
 };
 
 use crate::model::{
@@ -156,6 +156,10 @@ pub trait Backend: Enqueue + Inspect + Work + Maintain {
     /// Whether a call can be carried out and its answer be lost, so that callers must be ready to repeat it.
     fn may_lose_replies(&self) -> bool {
         true
+    }
+    /// What the server has used, if there is one beside this process.
+    fn server_usage(&self) -> BoxFuture<'_, Result<Option<ServerUsage>>> {
+        Box::pin(std::future::ready(Ok(None)))
     }
     /// Makes everything acknowledged durable and lets go of what is held (files, locks, connections). Later calls fail.
     fn close(&self) -> BoxFuture<'_, Result<()>>;

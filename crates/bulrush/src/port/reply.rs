@@ -151,6 +151,16 @@ pub enum AdminResult {
     Unknown,
 }
 
+/// What a backend's server has used since it started, as it tells itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServerUsage {
+    /// Processor time of the thread that carries out commands, µs.
+    pub cpu_us: u64,
+    /// Memory in use, bytes.
+    pub memory_bytes: u64,
+}
+
 /// A queue at a glance.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct QueueInfo {

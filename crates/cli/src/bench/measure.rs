@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use bulrush::port::{Backend, Result, ServerUsage};
+
 /// What something cost.
 #[derive(Debug, Clone, Copy)]
 pub struct Usage {
@@ -9,24 +11,33 @@ pub struct Usage {
     pub seconds: f64,
     /// User and system time of all threads; none where the system does not tell.
     pub cpu_seconds: Option<f64>,
+    /// What the backend's server used, where there is one: processor time, µs, and growth of its memory, bytes.
+    pub server: Option<(f64, f64)>,
 }
 
 /// A running measurement.
 pub struct Meter {
     started: Instant,
     cpu: Option<f64>,
+    server: Option<ServerUsage>,
 }
 
 impl Meter {
     /// Starts measuring.
-    pub fn start() -> Self {
-        Self { started: Instant::now(), cpu: cpu_seconds() }
+    pub async fn start(backend: &dyn Backend) -> Result<Self> {
+        let server = backend.server_usage().await?;
+        Ok(Self { started: Instant::now(), cpu: cpu_seconds(), server })
     }
 
     /// What it cost so far.
-    pub fn read(&self) -> Usage {
+    pub async fn read(&self, backend: &dyn Backend) -> Result<Usage> {
+        let seconds = self.started.elapsed().as_secs_f64();
         let cpu_seconds = cpu_seconds().zip(self.cpu).map(|(now, then)| now - then);
-        Usage { seconds: self.started.elapsed().as_secs_f64(), cpu_seconds }
+        let server = backend.server_usage().await?.zip(self.server).map(|(now, then)| {
+            let cpu = now.cpu_us.saturating_sub(then.cpu_us) as f64;
+            (cpu, now.memory_bytes as f64 - then.memory_bytes as f64)
+        });
+        Ok(Usage { seconds, cpu_seconds, server })
     }
 }
 

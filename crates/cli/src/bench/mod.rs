@@ -17,7 +17,7 @@ pub use scenarios::Scenario;
 /// Arguments of `bench`.
 #[derive(Debug, Clone, Args)]
 pub struct BenchArguments {
-    /// Backends to measure, one after the other within each run: memory: or file:DIRECTORY (a folder of its own is made in it)
+    /// Backends to measure, one after the other within each run: memory:, file:DIRECTORY (a folder of its own is made in it) or the address of a Redis (a queue of its own is made on it)
     #[arg(long = "backend", value_name = "URL", default_values_t = [String::from("memory:")])]
     pub backends: Vec<String>,
     /// Scenarios, separated by commas
@@ -173,6 +173,7 @@ impl Row {
             jobs,
             seconds: usage.seconds,
             jobs_per_s: jobs as f64 / usage.seconds.max(f64::EPSILON),
+            server_cpu_us_per_job: usage.server.map(|(cpu, _)| cpu / jobs as f64),
             client_cpu_us_per_job: usage.cpu_seconds.map(|cpu| cpu * 1e6 / jobs as f64),
             ..Self::default()
         }

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use clap::ValueEnum;
 use tokio::sync::Notify;
 
-use super::measure::{Meter, directory_bytes, fdatasync_seconds, quantile, resident_bytes};
+use super::measure::{Meter, Usage, directory_bytes, fdatasync_seconds, quantile, resident_bytes};
 use super::{BenchArguments, Row};
 
 /// Depths compared by [`Scenario::Depth`].
@@ -84,6 +84,14 @@ impl Stage {
         Ok(())
     }
 
+    async fn meter(&self) -> anyhow::Result<Meter> {
+        Ok(Meter::start(&**self.client.backend()).await?)
+    }
+
+    async fn read(&self, meter: &Meter) -> anyhow::Result<Usage> {
+        Ok(meter.read(&**self.client.backend()).await?)
+    }
+
     async fn close(self) -> anyhow::Result<()> {
         if self.directory.is_none() {
             while self.queue.admin(AdminCommand::Obliterate { force: true, limit: 1_000 }).await?.more {}
@@ -129,13 +137,13 @@ pub async fn measure(
 async fn add(stage: &Stage, backend: &str, arguments: &BenchArguments) -> anyhow::Result<Row> {
     let data = payload(arguments.payload);
     let mut samples = Vec::with_capacity(arguments.jobs);
-    let meter = Meter::start();
+    let meter = stage.meter().await?;
     for _ in 0..arguments.jobs {
         let started = Instant::now();
         stage.queue.add(stage.job(arguments, &data)).await?;
         samples.push(started.elapsed().as_secs_f64() * 1e3);
     }
-    let row = Row::timed(backend, "add", arguments.jobs, &meter.read());
+    let row = Row::timed(backend, "add", arguments.jobs, &stage.read(&meter).await?);
     Ok(with_quantiles(row, samples))
 }
 
@@ -149,7 +157,7 @@ async fn add_bulk(
     let data = payload(arguments.payload);
     let (memory, disk) = (resident_bytes(), stage.directory.as_deref().map(directory_bytes));
     let mut samples = Vec::with_capacity(jobs / arguments.batch + 1);
-    let meter = Meter::start();
+    let meter = stage.meter().await?;
     let mut left = jobs;
     while left > 0 {
         let n = left.min(arguments.batch);
@@ -159,9 +167,11 @@ async fn add_bulk(
         samples.push(started.elapsed().as_secs_f64() * 1e3);
         left -= n;
     }
-    let mut row = Row::timed(backend, &scenario, jobs, &meter.read());
-    let grown = match (&stage.directory, disk) {
-        (Some(directory), Some(before)) => Some(directory_bytes(directory) - before),
+    let usage = stage.read(&meter).await?;
+    let mut row = Row::timed(backend, &scenario, jobs, &usage);
+    let grown = match (&stage.directory, disk, usage.server) {
+        (Some(directory), Some(before), _) => Some(directory_bytes(directory) - before),
+        (_, _, Some((_, bytes))) => Some(bytes),
         _ => resident_bytes().zip(memory).map(|(after, before)| after - before),
     };
     row.bytes_per_waiting_job = grown.map(|bytes| bytes / jobs as f64);
@@ -172,7 +182,7 @@ async fn add_concurrent(stage: &Stage, backend: &str, arguments: &BenchArguments
     let data = payload(arguments.payload);
     let producers = arguments.concurrency;
     let each = arguments.jobs.div_ceil(producers);
-    let meter = Meter::start();
+    let meter = stage.meter().await?;
     let tasks = (0..producers).map(|_| {
         let jobs: Vec<NewJob> = (0..each).map(|_| stage.job(arguments, &data)).collect();
         let queue = stage.queue.clone();
@@ -190,7 +200,7 @@ async fn add_concurrent(stage: &Stage, backend: &str, arguments: &BenchArguments
     for task in tasks.collect::<Vec<_>>() {
         samples.extend(task.await??);
     }
-    let mut row = Row::timed(backend, "add-concurrent", each * producers, &meter.read());
+    let mut row = Row::timed(backend, "add-concurrent", each * producers, &stage.read(&meter).await?);
     row.note = Some(format!("{producers} producers"));
     Ok(with_quantiles(row, samples))
 }
@@ -216,12 +226,12 @@ async fn process(
         })
     };
     let options = WorkerOptions { concurrency: arguments.concurrency, ..WorkerOptions::default() };
-    let meter = Meter::start();
+    let meter = stage.meter().await?;
     let worker = Worker::start(&stage.queue, handlers, options);
     done.notified().await;
     // The last settle counts too.
     worker.shutdown().await;
-    let mut row = Row::timed(backend, &scenario, jobs, &meter.read());
+    let mut row = Row::timed(backend, &scenario, jobs, &stage.read(&meter).await?);
     row.note = Some(format!("{} at once", arguments.concurrency));
     let sync = stage.directory.as_deref().and_then(fdatasync_seconds);
     if let Some(sync) = sync {
@@ -251,7 +261,7 @@ async fn latency(stage: &Stage, backend: &str, arguments: &BenchArguments) -> an
     let data = payload(arguments.payload);
     let jobs = arguments.jobs.min(LATENCY_JOBS_MAX);
     let mut samples = Vec::with_capacity(jobs);
-    let meter = Meter::start();
+    let meter = stage.meter().await?;
     for _ in 0..jobs {
         // The worker is idle again when the next job comes: that is what is measured.
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -266,7 +276,7 @@ async fn latency(stage: &Stage, backend: &str, arguments: &BenchArguments) -> an
             .context("the job told no start")?;
         samples.push(at.saturating_duration_since(added).as_secs_f64() * 1e3);
     }
-    let row = Row::timed(backend, "latency", jobs, &meter.read());
+    let row = Row::timed(backend, "latency", jobs, &stage.read(&meter).await?);
     worker.shutdown().await;
     Ok(with_quantiles(row, samples))
 }

@@ -21,7 +21,7 @@ use deadpool_redis::redis::{
 use deadpool_redis::{Manager, Pool, Runtime};
 
 use super::fault;
-use crate::port::{Error, Result, ServerFault};
+use crate::port::{Error, Result, ServerFault, ServerUsage};
 
 /// Connections of the pool, at most.
 const POOL_MAX: usize = 16;
@@ -119,6 +119,23 @@ impl Server {
             );
         }
         Ok(())
+    }
+
+    /// What the server has used since it started.
+    pub async fn usage(&self) -> Result<ServerUsage> {
+        let mut info = Cmd::with_capacity(1, 8);
+        info.arg("INFO");
+        let text = match self.call(&info).await? {
+            Value::BulkString(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Value::VerbatimString { text, .. } => text,
+            _ => return Err(Error::Server { fault: ServerFault::NotRedis, said: String::new() }),
+        };
+        let field = |name: &str| {
+            let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            value.and_then(|value| value.trim().parse::<f64>().ok()).unwrap_or(0.0)
+        };
+        let cpu_seconds = field("used_cpu_user_main_thread") + field("used_cpu_sys_main_thread");
+        Ok(ServerUsage { cpu_us: (cpu_seconds * 1e6) as u64, memory_bytes: field("used_memory") as u64 })
     }
 
     /// Makes a call on a connection of the pool.

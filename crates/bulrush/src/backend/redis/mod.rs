@@ -50,7 +50,7 @@ use self::settings::{Known, Settings};
 use self::time::{Heard, TestTime};
 use crate::clock::Clock;
 use crate::model::{Millis, QueueName};
-use crate::port::{Backend, BoxFuture, Error, Result};
+use crate::port::{Backend, BoxFuture, Error, Result, ServerUsage};
 
 /// What the keys of all queues begin with unless told otherwise.
 const NAMESPACE: &str = "bulrush";
@@ -358,6 +358,13 @@ impl Answer {
 impl Backend for Redis {
     fn kind(&self) -> &'static str {
         "redis"
+    }
+
+    fn server_usage(&self) -> BoxFuture<'_, Result<Option<ServerUsage>>> {
+        Box::pin(async {
+            self.check_open()?;
+            self.server.usage().await.map(Some)
+        })
     }
 
     fn close(&self) -> BoxFuture<'_, Result<()>> {
