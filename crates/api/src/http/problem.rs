@@ -209,7 +209,11 @@ impl From<EngineError> for Problem {
                 "invalid_cursor",
                 "The cursor was not issued here; start again without one.",
             ),
-            EngineError::Closed | EngineError::Storage { .. } => Self::unavailable(&error),
+            // Somebody must mend it, and the client may come back then.
+            EngineError::Closed
+            | EngineError::Storage { .. }
+            | EngineError::Full { .. }
+            | EngineError::Server { .. } => Self::unavailable(&error),
             _ if error.is_transient() => Self::unavailable(&error),
             _ => Self::internal(&error),
         }
@@ -236,6 +240,24 @@ impl From<ObjectError> for Problem {
             }
             _ if error.is_transient() => Self::unavailable(&error),
             _ => Self::internal(&error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bulrush::port::ServerFault;
+
+    use super::*;
+
+    #[test]
+    fn a_store_that_is_full_or_away_is_no_fault_of_the_request() {
+        let full = EngineError::Server { fault: ServerFault::Memory, said: "OOM".into() };
+        let away = EngineError::Unreachable { reason: "closed".into() };
+        for error in [full, away, EngineError::Closed] {
+            let problem = Problem::from(error);
+            assert_eq!(problem.0.status, StatusCode::SERVICE_UNAVAILABLE);
+            assert!(problem.0.retry_after_s.is_some());
         }
     }
 }
