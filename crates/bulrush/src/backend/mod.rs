@@ -7,8 +7,9 @@ mod open;
 mod redis;
 
 pub use embedded::Embedded;
-#[cfg(feature = "redis")]
-pub use open::connect_redis_with;
+pub use file::{FileLook, look as look_at_file};
 pub use open::{connect, connect_with};
+#[cfg(feature = "redis")]
+pub use open::{connect_redis_with, redis_namespace};
 #[cfg(feature = "redis")]
 pub use redis::{Redis, RedisOptions};

@@ -96,19 +96,28 @@ impl FileHeader {
         out
     }
 
+    /// The format of a file by its first bytes, whichever version wrote it.
+    pub fn version(start: &[u8]) -> Result<u32, BadHeader> {
+        let start: &[u8; 16] = start
+            .get(..16)
+            .and_then(|start| start.try_into().ok())
+            .ok_or(BadHeader::Damaged("the file is shorter than its header"))?;
+        if start[..8] != FILE_MAGIC {
+            return Err(BadHeader::Damaged("it does not start like a file of this store"));
+        }
+        if u32_at(start, 12) != crc32fast::hash(&start[..12]) {
+            return Err(BadHeader::Damaged("the file's header does not match its checksum"));
+        }
+        Ok(u32_at(start, 8))
+    }
+
     /// Reads the header of the file that should be of this kind and number.
     pub fn decode(bytes: &[u8], kind: FileKind, number: u64) -> Result<Self, BadHeader> {
         let bytes: &[u8; FILE_HEADER] = bytes
             .get(..FILE_HEADER)
             .and_then(|bytes| bytes.try_into().ok())
             .ok_or(BadHeader::Damaged("the file is shorter than its header"))?;
-        if bytes[..8] != FILE_MAGIC {
-            return Err(BadHeader::Damaged("it does not start like a file of this store"));
-        }
-        if u32_at(bytes, 12) != crc32fast::hash(&bytes[..12]) {
-            return Err(BadHeader::Damaged("the file's header does not match its checksum"));
-        }
-        let version = u32_at(bytes, 8);
+        let version = Self::version(bytes)?;
         if version > VERSION {
             return Err(BadHeader::Newer(version));
         }

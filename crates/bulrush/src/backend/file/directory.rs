@@ -9,7 +9,7 @@ use crate::port::{Error, Result};
 
 /// The file whose lock stands for the directory. It stays empty, and stays there: removing it would let two processes lock two files
 /// of one name.
-const LOCK: &str = "lock";
+pub(super) const LOCK: &str = "lock";
 
 /// Holds the directory until it is dropped, or the process ends in whatever way: the lock belongs to the open file.
 #[derive(Debug)]

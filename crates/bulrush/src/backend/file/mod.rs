@@ -19,11 +19,14 @@ mod files;
 mod frame;
 mod journal;
 mod log;
+mod look;
 mod pending;
 mod read;
 mod recover;
 #[cfg(test)]
 mod tests;
+
+pub use self::look::{FileLook, look};
 
 use std::collections::BTreeMap;
 use std::path::Path;
