@@ -12,9 +12,11 @@ use clap::Args;
 /// Which engine.
 #[derive(Debug, Clone, Args)]
 pub struct EngineArguments {
-    /// The engine's store: file:PATH. It may hold a password and is never printed
+    /// The engine's store: file:PATH, or a Redis: redis://HOST[:PORT][/DB], rediss://…, unix:///PATH. It may hold a password and is never
+    /// printed
     #[arg(
         long = "engine",
+        visible_alias = "redis",
         id = "engine-url",
         env = "BULRUSH_ENGINE",
         hide_env_values = true,
@@ -43,11 +45,11 @@ pub struct Engine {
     pub catalog: Catalog,
 }
 
-impl Engine {
-    /// Opens the engine that the arguments name.
-    pub async fn open(arguments: &EngineArguments) -> anyhow::Result<Self> {
-        let url = match (&arguments.engine, &arguments.data) {
-            (Some(url), _) => url.expose().to_owned(),
+impl EngineArguments {
+    /// The address of the engine that they name.
+    pub fn url(&self) -> anyhow::Result<String> {
+        match (&self.engine, &self.data) {
+            (Some(url), _) => Ok(url.expose().to_owned()),
             (None, Some(data)) => {
                 // A look must not make a store where there is none.
                 if !data.is_dir() {
@@ -56,12 +58,19 @@ impl Engine {
                         data.display()
                     );
                 }
-                DataDir::open(data)?.engine_url()
+                Ok(DataDir::open(data)?.engine_url())
             }
             (None, None) => {
                 bail!("which engine? give --data DIR (the folder of `bulrush serve`) or --engine URL")
             }
-        };
+        }
+    }
+}
+
+impl Engine {
+    /// Opens the engine that the arguments name.
+    pub async fn open(arguments: &EngineArguments) -> anyhow::Result<Self> {
+        let url = arguments.url()?;
         let client = Client::connect(&url).await.map_err(|error| {
             let hint = match &error {
                 Error::Locked { .. } => {

@@ -2,6 +2,7 @@
 
 mod bench;
 mod demo;
+mod doctor;
 mod engine;
 mod job;
 mod platform;
@@ -11,9 +12,11 @@ mod table;
 mod time;
 mod token;
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 
-/// Background jobs: run the demo, serve the platform on one machine, look at queues, measure.
+/// Background jobs: run the demo, serve the platform on one machine, look at queues, check a store, measure.
 #[derive(Debug, Parser)]
 #[command(name = "bulrush", version, about, long_about = None)]
 struct Arguments {
@@ -33,11 +36,13 @@ enum Command {
     Queue(queue::QueueArguments),
     /// Add, look at, retry and cancel single jobs
     Job(job::JobArguments),
+    /// Say what is wrong with an engine's store, and how to put it right
+    Doctor(doctor::DoctorArguments),
     /// Make bearer tokens
     Token(token::TokenArguments),
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     match Arguments::parse().command {
         Command::Demo(arguments) => runtime.block_on(demo::run(arguments)),
@@ -45,6 +50,8 @@ fn main() -> anyhow::Result<()> {
         Command::Bench(arguments) => runtime.block_on(bench::run(arguments)),
         Command::Queue(arguments) => runtime.block_on(queue::run(arguments)),
         Command::Job(arguments) => runtime.block_on(job::run(arguments)),
+        Command::Doctor(arguments) => return Ok(runtime.block_on(doctor::run(arguments))),
         Command::Token(arguments) => token::run(arguments),
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }
