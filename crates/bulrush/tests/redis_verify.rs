@@ -154,9 +154,9 @@ impl Bench {
     async fn raw<T: FromRedisValue>(&self, word: &str, key: &str, rest: &[&[u8]]) -> T {
         let mut call = cmd(word);
         call.arg(self.key(key));
-        rest.iter().for_each(|part| {
+        for part in rest {
             call.arg(*part);
-        });
+        }
         call.query_async(&mut self.connection.clone()).await.expect("the server does it")
     }
 
@@ -419,7 +419,7 @@ async fn what_only_a_person_can_judge_is_found_and_left() {
 async fn a_large_queue_is_checked_in_slices_and_damage_in_any_of_them_is_mended() {
     let bench = Bench::empty().await;
     for part in 0..12 {
-        let late = |n: u64| if n % 2 == 0 { 0 } else { 3_600_000 };
+        let late = |n: u64| if n.is_multiple_of(2) { 0 } else { 3_600_000 };
         bench.add((0..1_000).map(|n| job(&format!("j{part}-{n}")).delay_ms(late(n))).collect()).await;
     }
     for n in 0..12 {
