@@ -290,7 +290,7 @@ elseif command == 'retry' then
   local data = ARGV[4 + ARGV[3]] == '1' and ARGV[5 + ARGV[3]] or nil
   each(function(j) return retry(j, data) end)
 elseif command == 'retryfailed' then
-  for _, id in ipairs(call('ZRANGE', KEYS[20], 0, ARGV[3] - 1)) do
+  for _, id in ipairs(call('ZRANGE', KEYS[20], '-inf', '+inf', 'BYSCORE', 'LIMIT', 0, ARGV[3])) do
     local j = load(id)
     if j and retry(j) == 'D' then changed = changed + 1 end
   end

@@ -2,8 +2,12 @@
 -- part_trim.lua.
 
 -- Settles completions of which each is held under its token and none has anything to tell: parent, key, follow-ups.
-local function settle_batch(done, at_pack, at_record, total)
-  call('HDEL', KEYS[18], unpack(done))
+local function settle_batch(done, held, at_pack, at_record, total)
+  if call('HDEL', KEYS[18], unpack(done)) < total then
+    -- A job stands twice in the call. All goes back, and they are settled one by one.
+    for i = 1, total do call('HSET', KEYS[18], done[i], held[i]) end
+    return false
+  end
   local head, kv = pack('>BBI4I6', 2, 99, n.gen, now), { unpack(done, 1, 2 * total) }
   for k = 1, total do
     kv[2 * k - 1] = done[k]
@@ -15,6 +19,7 @@ local function settle_batch(done, at_pack, at_record, total)
   n.completed, n.t_completed, n.active = n.completed + total, n.t_completed + total, n.active - total
   tell_packs('c', ARGV, at_pack + 1, at_record, total, ARGV[8])
   trim_completed(2 * total)
+  return true
 end
 
 -- What this call takes, and the entries of the active hash for it; equal ones are one string.
@@ -135,7 +140,7 @@ local function take_packs(room)
     if band(n.flags, 32) ~= 0 then
       local hashes = {}
       for i = 1, taken do
-        hashes[i] = band(byte(records[i], 20), 8) ~= 0 and late.owner_of(late.parse(ids[i], records[i])) or NOBODY
+        hashes[i] = owner_in(records[i]) or NOBODY
       end
       owners = table.concat(hashes)
     end

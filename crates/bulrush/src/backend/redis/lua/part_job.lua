@@ -98,8 +98,6 @@ local function tell_job(code, j, extra)
   if cfg.events_max > 0 then tell(code, j.id, owner_of(j), extra) end
 end
 
-late.parse, late.links, late.is, late.owner_of = parse, links, is, owner_of
-
 -- Errors: each [length][attempt][worker][started][kind][message][ended], oldest first.
 local CRASHED_KIND, CHILD_FAILED_KIND = 4, 5
 local function add_error(j, attempt, worker, started, kind, message)

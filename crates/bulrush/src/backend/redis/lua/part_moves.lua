@@ -219,7 +219,7 @@ local function enter_finished(j, state, run_at)
   report_to_parent(j)
 end
 
--- Drops what belongs to jobs that are gone beside their records. `owners` are the lists that may have lost their oldest.
+-- Drops what belongs to jobs that are gone beside their records.
 local function drop_extras(ids)
   if band(n.flags, 2) ~= 0 then call('HDEL', KEYS[10], unpack(ids)) end
   if band(n.flags, 4) ~= 0 then call('HDEL', KEYS[26], unpack(ids)) end
@@ -234,15 +234,7 @@ local function drop_extras(ids)
     for i = 1, #ids do call('DEL', KEYS[14] .. ids[i]) end
   end
 end
--- An owner's oldest jobs usually go first, so the index shrinks with them and vanishes with the last. At most `max` are looked at.
-local function shrink_owner(owner, max)
-  for _ = 1, max do
-    local oldest = call('LINDEX', KEYS[11] .. owner, -1)
-    if not oldest or call('HEXISTS', KEYS[2], oldest) == 1 then return end
-    call('RPOP', KEYS[11] .. owner)
-  end
-end
-late.drop_extras, late.shrink_owner = drop_extras, shrink_owner
+late.drop_extras = drop_extras
 
 -- Drops a job that is nowhere.
 local function forget(j)

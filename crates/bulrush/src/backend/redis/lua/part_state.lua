@@ -62,7 +62,7 @@ local function use(flag)
   if band(n.flags, flag) == 0 then n.flags = n.flags + flag end
 end
 
--- What only unusual jobs need is put here by part_job.lua and part_moves.lua: the hot path runs without making those functions.
+-- What only unusual jobs need is put here by part_moves.lua: the hot path runs without making those functions.
 local late = {}
 
 -- Ids travel and wait in packs: how many (1 byte), generation (4 bytes), then length and bytes of each id. Lua in Redis hashes every byte
@@ -98,6 +98,27 @@ local function packs_of(ids, gen, max)
   local packs, max = {}, max or PACK_MAX
   for first = 1, #ids, max do packs[#packs + 1] = pack_ids(ids, first, math.min(first + max - 1, #ids), gen) end
   return packs
+end
+
+-- The owner in a record: its hash and the end of its list's key; none where the job has none. The layout stands in record.rs.
+local function owner_in(record)
+  local flags = byte(record, 20)
+  if band(flags, 8) == 0 then return nil end
+  local at = band(flags, 1) ~= 0 and 53 or 39
+  if band(flags, 4) ~= 0 then at = at + 2 + unpack_struct('>I2', record, at) end
+  local hash, len = sub(record, at, at + 7), unpack_struct('>I2', record, at + 8)
+  local tenant = sub(record, at + 10, at + 9 + len)
+  at = at + 10 + len
+  len = unpack_struct('>I2', record, at)
+  return hash, tenant .. '\0' .. sub(record, at + 2, at + 1 + len)
+end
+-- An owner's oldest jobs usually go first, so the index shrinks with them and vanishes with the last. At most `max` are looked at.
+local function shrink_owner(owner, max)
+  for _ = 1, max do
+    local oldest = call('LINDEX', KEYS[11] .. owner, -1)
+    if not oldest or call('HEXISTS', KEYS[2], oldest) == 1 then return end
+    call('RPOP', KEYS[11] .. owner)
+  end
 end
 
 -- Events of this call, published as one entry at its end. Changes of whole packs are told as packs, others one by one.

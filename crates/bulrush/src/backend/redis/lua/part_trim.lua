@@ -28,7 +28,7 @@ local function trim_completed(budget)
         if record and byte(record, 2) == 99 and sub(record, 7, 12) == sub(stamp, 1, 6) and sub(record, 3, 6) == sub(stamp, 7, 10) then
           live[#live + 1] = gone[i]
           if owners then
-            local owner = late.links(late.parse(gone[i], record)).owner
+            local _, owner = owner_in(record)
             if owner then lists[owner] = (lists[owner] or 1) + 2 end
           end
         else
@@ -37,8 +37,8 @@ local function trim_completed(budget)
       end
       if #live > 0 then
         call('HDEL', KEYS[2], unpack(live))
-        late.drop_extras(live)
-        for owner, max in pairs(lists) do late.shrink_owner(owner, max) end
+        if band(n.flags, 30) ~= 0 then late.drop_extras(live) end
+        for owner, max in pairs(lists) do shrink_owner(owner, max) end
       end
       n.completed = n.completed - #live
     else

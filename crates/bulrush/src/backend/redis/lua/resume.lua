@@ -57,5 +57,5 @@ save_members()
 if can_start() then ring_the_bell() end
 publish(KEYS[6])
 call('ZADD', KEYS[22], 'GT', int(now + cfg.lease_ms), worker)
-call('HSET', KEYS[1], 'n', counters(), 'w' .. worker, pack('>I6I6I6I6', number, now, n.outbox, n.outbox), 'i' .. worker, ARGV[3])
+call('HSET', KEYS[1], 'n', counters(), 'w' .. worker, pack('>I6I6I6I6', number, now + cfg.lease_ms, n.outbox, n.outbox), 'i' .. worker, ARGV[3])
 return { now, returned, lost }

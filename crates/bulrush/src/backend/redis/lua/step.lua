@@ -30,9 +30,9 @@ local nonce = worker .. pack('>I6', number)
 
 -- A worker that is not known (new, rescued, or of a store that lost its table) says hello first. Until then it settles what its tokens
 -- still hold, and neither takes nor comes back to life: its call may have been long on its way.
-local renewed, last_number, posted_from, posted_till = 0, nil, nil, nil
+local leased, last_number, posted_from, posted_till = 0, nil, nil, nil
 if last then
-  last_number, renewed, posted_from, posted_till = unpack_struct('>I6I6I6I6', last)
+  last_number, leased, posted_from, posted_till = unpack_struct('>I6I6I6I6', last)
   if number < last_number then return { 'late', last_number } end
 end
 local p = tonumber(ARGV[7])
@@ -62,19 +62,19 @@ local function allowance(want)
   return room
 end
 -- Keeps the call and its answer's settle codes. The lease moves with every call, but a tenth of it late at most: a call in between saves
--- the write.
+-- the write. What is kept is until when the lease lasts: it may have become longer since.
 local function keep_call(settled, outbox_before)
-  if now - renewed >= cfg.lease_ms / 10 then
-    renewed = now
-    call('ZADD', KEYS[22], 'GT', int(now + cfg.lease_ms), worker)
+  if now + cfg.lease_ms - leased >= cfg.lease_ms / 10 then
+    leased = now + cfg.lease_ms
+    call('ZADD', KEYS[22], 'GT', int(leased), worker)
   end
-  call('HSET', KEYS[1], 'n', counters(), 'w' .. worker, pack('>I6I6I6I6', number, renewed, outbox_before, n.outbox) .. settled)
+  call('HSET', KEYS[1], 'n', counters(), 'w' .. worker, pack('>I6I6I6I6', number, leased, outbox_before, n.outbox) .. settled)
 end
 
 -- The hot path: a known worker's plain completions, and plain jobs to take. Everything else is below.
 if last and number > last_number and plain and n.groups == 0 and n.delayed == 0 and n.dtombs == 0 and n.cancels == 0
-  and band(n.flags, 62) == 0 and cfg.call_bytes >= 1024 * want then
-  if total > 0 then settle_batch(done, at_pack, at_record, total) end
+  and band(n.flags, 30) == 0 and cfg.call_bytes >= 1024 * want
+  and (total == 0 or settle_batch(done, held, at_pack, at_record, total)) then
   local room = allowance(want)
   if room > 0 and n.waiting > 0 then
     take_packs(room)
@@ -218,9 +218,8 @@ local function settle(i, id, code, entry)
 end
 
 if total > 0 then
-  if plain then
+  if plain and settle_batch(done, held, at_pack, at_record, total) then
     changed = true
-    settle_batch(done, at_pack, at_record, total)
     if n.groups > 0 then
       local others = member('-')
       others.active = math.max(0, others.active - total)
