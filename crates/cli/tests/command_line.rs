@@ -272,7 +272,7 @@ fn the_bench_prints_one_object_a_line_with_the_promised_fields() {
 fn bad_arguments_are_answered_with_what_is_accepted() {
     for (arguments, expected) in [
         (vec!["bench", "--jobs", "0"], "--jobs is 0"),
-        (vec!["bench", "--backend", "redis://:secret@localhost"], "memory: or file:"),
+        (vec!["bench", "--backend", "postgres://:secret@localhost"], "memory:, file:PATH"),
         (vec!["queue", "ls"], "--data DIR"),
         (vec!["queue", "ls", "--data", "/no/such/folder"], "no data folder"),
         (vec!["token", "new", "--sub", "ada"], "--data"),

@@ -57,7 +57,7 @@ pub fn redis_namespace(url: &str) -> String {
 fn split_namespace(url: &str) -> (std::borrow::Cow<'_, str>, Option<&str>) {
     let Some((server, query)) = url.split_once('?') else { return (url.into(), None) };
     let is_namespace = |pair: &&str| pair.starts_with("namespace=");
-    let Some(named) = query.split('&').filter(is_namespace).next_back() else { return (url.into(), None) };
+    let Some(named) = query.split('&').rfind(is_namespace) else { return (url.into(), None) };
     let others: Vec<&str> = query.split('&').filter(|pair| !is_namespace(pair)).collect();
     let mark = if others.is_empty() { "" } else { "?" };
     (format!("{server}{mark}{}", others.join("&")).into(), named.strip_prefix("namespace="))
