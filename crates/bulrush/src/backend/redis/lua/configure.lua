@@ -37,6 +37,8 @@ if n.groups > 0 then
   end)
   for i = 1, #waits do seat(waits[i]) end
   save_members()
+elseif cfg.group_concurrency > 0 and n.active >= cfg.group_concurrency then
+  n.turn_left = 0
 end
 if can_start() then ring_the_bell() end
 call('HSET', KEYS[1], 'cfg', packed, 'config', ARGV[2], 'n', counters())

@@ -135,6 +135,8 @@ local function take_packs(room)
   end
   call('HSET', KEYS[18], unpack(kv))
   n.active = n.active + taken
+  -- Who is at its cap has had its turn.
+  if cfg.group_concurrency > 0 and n.active >= cfg.group_concurrency then n.turn_left = 0 end
   if cfg.events_max > 0 then
     local owners = ''
     if band(n.flags, 32) ~= 0 then

@@ -335,6 +335,7 @@ local function take_one_by_one()
     else
       local left = n.turn_left == 0 and cfg.weight or n.turn_left
       n.turn_left = n.waiting == 0 and 0 or (left - 1) % cfg.weight
+      if cfg.group_concurrency > 0 and n.active >= cfg.group_concurrency then n.turn_left = 0 end
     end
     call('HSET', KEYS[18], id, entry_of(record, is(j, GROUP) and links(j).group))
     if j.timeout > 0 then call('ZADD', KEYS[25], int(now + j.timeout * 1000 + 30000), id) end
