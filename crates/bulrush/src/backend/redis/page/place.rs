@@ -28,7 +28,7 @@ impl Mark {
         let mut ids = Vec::new();
         let generation = generation_of(pack);
         if let Some(generation) = generation.filter(|_| unpack_ids(pack, &mut ids).is_ok()) {
-            let sums = ids.iter().map(|id| crc32fast::hash(id.as_bytes())).collect();
+            let sums = ids.iter().map(sum_of).collect();
             (Self { generation, sums }, ids)
         } else {
             (Self { generation: u32::MAX, sums: vec![crc32fast::hash(pack)] }, Vec::new())
@@ -39,6 +39,11 @@ impl Mark {
     pub fn is_left_of(&self, other: &Self) -> bool {
         self.generation == other.generation && self.sums.iter().any(|sum| other.sums.contains(sum))
     }
+}
+
+/// A checksum by which an id is found again among a few hundred.
+pub(super) fn sum_of(id: &JobId) -> u32 {
+    crc32fast::hash(id.as_bytes())
 }
 
 fn generation_of(pack: &[u8]) -> Option<u32> {
@@ -96,8 +101,9 @@ pub(super) enum Place {
     Completed(InDone),
     /// At an index of an owner's list.
     Owner(u64, JobId),
-    /// In a walk over all records: behind this one of the page that the walk's cursor gives.
-    All(u64, Option<JobId>),
+    /// In a walk over all records: in the page that the walk's cursor gives, behind the last of these. Checksums of ids, so many that
+    /// one is left unless somebody removes what he reads.
+    All(u64, Vec<u32>),
 }
 
 impl Place {
@@ -152,9 +158,11 @@ impl Place {
                 out.extend_from_slice(id.as_bytes());
                 b'o'
             }
-            Self::All(cursor, id) => {
+            Self::All(cursor, read) => {
                 put_u64(&mut out, *cursor);
-                out.extend_from_slice(id.as_ref().map_or(&[], JobId::as_bytes));
+                for sum in read {
+                    put_u32(&mut out, *sum);
+                }
                 b'e'
             }
         };
@@ -197,7 +205,11 @@ impl Place {
             b'o' => Self::Owner(u.u48().ok()?, id(&mut u)?),
             b'e' => {
                 let cursor = u.u64().ok()?;
-                Self::All(cursor, if u.is_at_end() { None } else { Some(id(&mut u)?) })
+                let mut read = Vec::new();
+                while !u.is_at_end() {
+                    read.push(u.u32().ok()?);
+                }
+                Self::All(cursor, read)
             }
             _ => return None,
         };
@@ -261,8 +273,8 @@ mod tests {
             Place::Active(in_set),
             Place::Completed(InDone { index: 3, stamp: [7; 10], id: id("x") }),
             Place::Owner(9_999, id("y")),
-            Place::All(1 << 40, None),
-            Place::All(0, Some(id("z"))),
+            Place::All(1 << 40, Vec::new()),
+            Place::All(0, vec![1, u32::MAX]),
         ];
         for place in places {
             let text = place.text();

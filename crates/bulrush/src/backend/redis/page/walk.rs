@@ -6,7 +6,7 @@ use std::sync::Arc;
 use deadpool_redis::redis::{Cmd, RedisWrite};
 use hashbrown::HashSet;
 
-use super::place::{InDone, InList, InSet, Mark, Place};
+use super::place::{InDone, InList, InSet, Mark, Place, sum_of};
 use super::waiting::WaitingWalk;
 use crate::backend::redis::active::Active;
 use crate::backend::redis::record::Kept;
@@ -20,6 +20,8 @@ use crate::port::Result;
 pub(super) const SLICE: usize = 500;
 /// Batches of completed jobs in a slice: at most 255 jobs each.
 const BATCHES: usize = 20;
+/// Ids by which a page of a walk over all jobs is gone on with.
+const READ_KEPT: usize = 16;
 /// Running jobs that are sorted at once.
 const ACTIVE_MAX: usize = 20_000;
 
@@ -179,7 +181,7 @@ pub(super) enum Walk<'a> {
     Active { behind: Option<InSet> },
     Completed { from: u64, behind: Option<InDone> },
     Owner { owner: &'a Owner, from: u64, behind: Option<(u64, JobId)>, seen: HashSet<JobId> },
-    All { cursor: u64, behind: Option<JobId> },
+    All { cursor: u64, behind: Vec<u32> },
     Over,
 }
 
@@ -198,7 +200,7 @@ impl<'a> Walk<'a> {
             }
             (None, None) => {
                 return match place {
-                    None => Some(Self::All { cursor: 0, behind: None }),
+                    None => Some(Self::All { cursor: 0, behind: Vec::new() }),
                     Some(Place::All(cursor, behind)) => Some(Self::All { cursor, behind }),
                     Some(_) => None,
                 };
@@ -281,17 +283,21 @@ impl<'a> Walk<'a> {
             Self::All { cursor, behind } => {
                 let here = *cursor;
                 let (next, found) = source.hash(key::JOBS, here, false).await?;
-                let mut ids: Vec<JobId> =
+                let ids: Vec<JobId> =
                     all_bytes(found)?.iter().filter_map(|field| id_of(field).ok()).collect();
                 let looked = ids.len().max(1);
-                // A record that is gone cannot tell where the page ended; then some are shown again rather than left out.
-                if let Some(shown) = behind.take().and_then(|last| ids.iter().position(|id| *id == last)) {
-                    ids.drain(..=shown);
-                }
+                let sums: Vec<u32> = ids.iter().map(sum_of).collect();
+                // Records that are gone cannot tell where the page ended; then some are shown again rather than left out.
+                let read = sums.iter().rposition(|sum| behind.contains(sum)).map_or(0, |last| last + 1);
+                behind.clear();
                 *cursor = next;
-                let row = |id: JobId| Row { place: Place::All(here, Some(id.clone())), live: Live::Any, id };
-                let place = (next != 0).then_some(Place::All(next, None));
-                (Batch { rows: ids.into_iter().map(row).collect(), looked, place }, next == 0)
+                let row = |(n, id): (usize, JobId)| {
+                    let place = Place::All(here, sums[(n + 1).saturating_sub(READ_KEPT)..=n].to_vec());
+                    Row { place, live: Live::Any, id }
+                };
+                let rows = ids.into_iter().enumerate().skip(read).map(row).collect();
+                let place = (next != 0).then_some(Place::All(next, Vec::new()));
+                (Batch { rows, looked, place }, next == 0)
             }
         };
         if over {
