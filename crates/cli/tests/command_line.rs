@@ -11,6 +11,7 @@ const DEADLINE: Duration = Duration::from_mins(1);
 fn bulrush(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bulrush"));
     command.args(arguments).env_remove("REDIS_URL").env_remove("DATABASE_URL").env_remove("RUST_LOG");
+    command.env_remove("BULRUSH_ENGINE");
     command.env("RUST_BACKTRACE", "0");
     command
 }
@@ -266,6 +267,46 @@ fn the_bench_prints_one_object_a_line_with_the_promised_fields() {
         assert!(row["jobs_per_s"].as_f64().is_some_and(|rate| rate > 0.0), "{line}");
     }
     assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 0, "it cleans up after itself");
+}
+
+#[test]
+fn the_doctor_looks_at_a_folder_beside_its_server_and_tells_what_is_not_one() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let data = path(folder.path());
+    let server = Server::start(folder.path());
+    let ran = run(&["doctor", "--data", data]);
+    let said = text(&ran.stdout);
+    assert_eq!(ran.status.code(), Some(0), "{said}");
+    for part in ["a process has the store open", "fdatasync takes", "1; 1 files", "free"] {
+        assert!(said.contains(part), "{part:?} is missing in:\n{said}");
+    }
+    assert!(server.stop());
+    let engine = format!("file:{data}/engine");
+    assert!(text(&run(&["doctor", "--engine", &engine]).stdout).contains("no process has the store open"));
+
+    let segment = folder.path().join("engine/segment-000000000001.log");
+    std::fs::write(&segment, "another program's file").expect("it can be written");
+    let file = format!("file:{}", path(&segment));
+    let gone = format!("file:{data}/none");
+    for (arguments, part) in [
+        (vec!["doctor", "--engine", &engine], "damaged"),
+        (vec!["doctor", "--engine", &file], "it is a file"),
+        (vec!["doctor", "--engine", &gone], "it is not there"),
+        (vec!["doctor", "--engine", "postgres://u:secret@h/db"], "is not understood"),
+        (vec!["doctor", "--data", "/no/such/folder"], "no data folder"),
+        (vec!["doctor"], "which engine?"),
+    ] {
+        let ran = run(&arguments);
+        let said = text(&ran.stdout);
+        assert_eq!(ran.status.code(), Some(2), "{arguments:?}: {said}");
+        assert!(
+            said.contains(part) && said.contains("BROKEN") && !said.contains("secret"),
+            "{arguments:?}: {said}"
+        );
+    }
+    assert!(!folder.path().join("none").exists(), "a look makes nothing");
+    let memory = run(&["doctor", "--engine", "memory:", "--strict"]);
+    assert_eq!(memory.status.code(), Some(1), "{}", text(&memory.stdout));
 }
 
 #[test]

@@ -193,7 +193,7 @@ mod tests {
     #[test]
     fn the_look_leaves_nothing_behind() {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let verdicts: Vec<_> = checks(folder.path()).into_iter().map(|check| check.check).collect();
+        let verdicts: Vec<_> = checks(folder.path()).into_iter().map(|check| check.what).collect();
         assert_eq!(verdicts, ["folder", "lock", "format", "space", "disk"]);
         assert_eq!(std::fs::read_dir(folder.path()).expect("it can be listed").count(), 0);
     }

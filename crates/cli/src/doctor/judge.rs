@@ -292,7 +292,7 @@ mod tests {
     }
 
     fn one(info: &Info, check: &str) -> Check {
-        all(info).into_iter().find(|it| it.check == check).expect("it is looked at")
+        all(info).into_iter().find(|it| it.what == check).expect("it is looked at")
     }
 
     #[test]
@@ -301,9 +301,12 @@ mod tests {
         assert!(all(&info).iter().all(|check| check.verdict == Verdict::Ok), "{:?}", all(&info));
     }
 
+    /// Fields of INFO that differ from a good server's, the check that sees them, its verdict, and a part of the cure.
+    type Case<'a> = (&'a [(&'a str, &'a str)], &'a str, Verdict, &'a str);
+
     #[test]
     fn every_fault_is_told_with_the_setting_and_the_cure() {
-        let cases: [(&[(&str, &str)], &str, Verdict, &str); 14] = [
+        let cases: [Case<'_>; 14] = [
             (&[("redis_version", "6.2.14")], "version", Verdict::Broken, "7.0"),
             (&[("redis_version", "unstable")], "version", Verdict::Warning, "7.0"),
             (

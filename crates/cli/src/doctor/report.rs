@@ -22,7 +22,8 @@ pub enum Verdict {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Check {
     /// What, named like the setting where there is one.
-    pub check: &'static str,
+    #[serde(rename = "check")]
+    pub what: &'static str,
     pub verdict: Verdict,
     /// How it stands, and what that means.
     pub found: String,
@@ -31,16 +32,16 @@ pub struct Check {
 }
 
 impl Check {
-    pub fn ok(check: &'static str, found: impl Into<String>) -> Self {
-        Self { check, verdict: Verdict::Ok, found: found.into(), cure: None }
+    pub fn ok(what: &'static str, found: impl Into<String>) -> Self {
+        Self { what, verdict: Verdict::Ok, found: found.into(), cure: None }
     }
 
-    pub fn warning(check: &'static str, found: impl Into<String>, cure: impl Into<String>) -> Self {
-        Self { check, verdict: Verdict::Warning, found: found.into(), cure: Some(cure.into()) }
+    pub fn warning(what: &'static str, found: impl Into<String>, cure: impl Into<String>) -> Self {
+        Self { what, verdict: Verdict::Warning, found: found.into(), cure: Some(cure.into()) }
     }
 
-    pub fn broken(check: &'static str, found: impl Into<String>, cure: impl Into<String>) -> Self {
-        Self { check, verdict: Verdict::Broken, found: found.into(), cure: Some(cure.into()) }
+    pub fn broken(what: &'static str, found: impl Into<String>, cure: impl Into<String>) -> Self {
+        Self { what, verdict: Verdict::Broken, found: found.into(), cure: Some(cure.into()) }
     }
 }
 
@@ -78,10 +79,10 @@ impl Report {
                 Verdict::Warning => "warning",
                 Verdict::Broken => "BROKEN",
             };
-            rows.add_row([verdict, check.check, &check.found]);
+            rows.add_row([verdict, check.what, &check.found]);
         }
         println!("{rows}");
-        let cures: Vec<_> = self.checks.iter().filter_map(|it| Some((it.check, it.cure.as_ref()?))).collect();
+        let cures: Vec<_> = self.checks.iter().filter_map(|it| Some((it.what, it.cure.as_ref()?))).collect();
         if cures.is_empty() {
             println!("\nnothing to put right");
             return;
