@@ -176,7 +176,7 @@ local function each_waiting(visit)
   if not set('-inf', '(' .. edge) or not list(KEYS[3]) or not set(edge, '+inf') then return end
   if n.groups > 0 then
     local names = call('HKEYS', KEYS[16])
-    table.sort(names)
+    table.sort(names, bytes_before)
     for i = 1, #names do
       if names[i] ~= '-' and not list(KEYS[17] .. sub(names[i], 2)) then return end
     end

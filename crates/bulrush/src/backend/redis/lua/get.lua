@@ -15,7 +15,7 @@ local progress, lines = rows(KEYS[26], 4), rows(KEYS[27], 8)
 for i = 1, #ARGV do
   local record = records[i]
   if record then
-    local large = band(byte(record, 20), BIG) ~= 0 and call('HGET', KEYS[10], ARGV[i])
+    local large = band(byte(record, 20) or 0, BIG) ~= 0 and call('HGET', KEYS[10], ARGV[i])
     local pending = band(n.flags, 16) ~= 0 and call('HGET', KEYS[14] .. ARGV[i], 'n')
     reply[i] = { record, active[i], large, progress[i] or false, lines[i] or false, pending }
   else

@@ -25,7 +25,7 @@ local function rescue_one(j)
   save(j)
 end
 -- Those put back at the head one by one stand there by id.
-local function last_id_first(a, b) return a > b end
+local function last_id_first(a, b) return bytes_before(b, a) end
 
 local function forget_worker(worker)
   call('ZREM', KEYS[22], worker)

@@ -240,7 +240,7 @@ late.drop_extras = drop_extras
 local function forget(j)
   call('HDEL', KEYS[2], j.id)
   drop_extras({ j.id })
-  if is(j, OWNER) then shrink_owner(links(j).owner, 3) end
+  if is(j, OWNER) then shrink_owner(links(j).owner, 1000) end
 end
 -- Removes a job with all that belongs to it. What it had to tell other queues stays in the outbox.
 local function drop_job(j)

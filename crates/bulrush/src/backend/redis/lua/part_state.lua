@@ -65,6 +65,15 @@ end
 -- What only unusual jobs need is put here by part_moves.lua: the hot path runs without making those functions.
 local late = {}
 
+-- Order of strings by their bytes: Lua's own goes by the locale that the server was started in.
+local function bytes_before(a, b)
+  for i = 1, math.min(#a, #b) do
+    local x, y = byte(a, i), byte(b, i)
+    if x ~= y then return x < y end
+  end
+  return #a < #b
+end
+
 -- Ids travel and wait in packs: how many (1 byte), generation (4 bytes), then length and bytes of each id. Lua in Redis hashes every byte
 -- of every string it makes and a list entry costs as much as a short string, so what stays together is kept together. A waiting pack
 -- holds at most PACK_MAX ids, because taking a few of them writes the rest back.
@@ -112,7 +121,8 @@ local function owner_in(record)
   len = unpack_struct('>I2', record, at)
   return hash, tenant .. '\0' .. sub(record, at + 2, at + 1 + len)
 end
--- An owner's oldest jobs usually go first, so the index shrinks with them and vanishes with the last. At most `max` are looked at.
+-- An owner's oldest jobs usually go first, so the index shrinks with them and vanishes with the last. Each is dropped once, so
+-- this costs little on the whole; at most `max` at a time.
 local function shrink_owner(owner, max)
   for _ = 1, max do
     local oldest = call('LINDEX', KEYS[11] .. owner, -1)

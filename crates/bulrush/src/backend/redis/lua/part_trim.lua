@@ -29,7 +29,7 @@ local function trim_completed(budget)
           live[#live + 1] = gone[i]
           if owners then
             local _, owner = owner_in(record)
-            if owner then lists[owner] = (lists[owner] or 1) + 2 end
+            if owner then lists[owner] = true end
           end
         else
           n.dtombs = math.max(0, n.dtombs - 1)
@@ -38,7 +38,7 @@ local function trim_completed(budget)
       if #live > 0 then
         call('HDEL', KEYS[2], unpack(live))
         if band(n.flags, 30) ~= 0 then late.drop_extras(live) end
-        for owner, max in pairs(lists) do shrink_owner(owner, max) end
+        for owner in pairs(lists) do shrink_owner(owner, 1000) end
       end
       n.completed = n.completed - #live
     else

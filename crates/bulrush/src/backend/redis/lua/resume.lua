@@ -33,7 +33,7 @@ repeat
   end
 until cursor == '0'
 -- Those put back at the head one by one stand there by id.
-table.sort(mine, function(a, b) return a > b end)
+table.sort(mine, function(a, b) return bytes_before(b, a) end)
 for i = 1, #mine do
   local j = load(mine[i])
   if j and j.active then

@@ -99,7 +99,7 @@ local function cancels()
     for i = 1, #flat, 2 do
       if sub(flat[i + 1], 1, 8) == worker and band(byte(flat[i + 1], 15), 1) ~= 0 then ids[#ids + 1] = flat[i] end
     end
-    table.sort(ids)
+    table.sort(ids, bytes_before)
   end
   return ids
 end
@@ -129,7 +129,7 @@ if last and number == last_number then
   for i = 1, #flat, 2 do
     if sub(flat[i + 1], 1, 14) == nonce then ids[#ids + 1] = flat[i] end
   end
-  table.sort(ids)
+  table.sort(ids, bytes_before)
   if #ids > 0 then records = call('HMGET', KEYS[2], unpack(ids)) end
   if posted_till > posted_from then
     for _, row in ipairs(call('XRANGE', KEYS[12], int(posted_from + 1) .. '-0', int(posted_till) .. '-0')) do
