@@ -12,7 +12,7 @@ use clap::Args;
 /// Which engine.
 #[derive(Debug, Clone, Args)]
 pub struct EngineArguments {
-    /// The engine's store: file:PATH, or a Redis: redis://HOST[:PORT][/DB], rediss://…, unix:///PATH. It may hold a password and is never
+    /// The engine's store: file:PATH, or a Redis: redis://HOST:PORT/DB, rediss://…, unix:///PATH. It may hold a password and is never
     /// printed
     #[arg(
         long = "engine",

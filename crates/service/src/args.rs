@@ -32,7 +32,7 @@ pub enum LogFormat {
 /// Where the engine keeps its queues.
 #[derive(Debug, Clone, Args)]
 pub struct EngineArgs {
-    /// The engine's store: redis://[USER:PASSWORD@]HOST[:PORT][/DB], rediss:// with TLS, unix:///PATH, file:PATH or memory:. It may
+    /// The engine's store: redis://USER:PASSWORD@HOST:PORT/DB, rediss:// with TLS, unix:///PATH, file:PATH or memory:. It may
     /// hold a password and is never printed.
     #[arg(long = "engine", env = "BULRUSH_ENGINE", hide_env_values = true, value_name = "URL")]
     pub engine: Option<Secret>,
