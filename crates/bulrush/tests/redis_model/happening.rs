@@ -173,8 +173,8 @@ pub enum Setting {
     Keep(u8, Option<u64>, Option<u64>),
     Stalls(u32),
     Lease(u64),
-    /// Log lines, errors, bytes of data.
-    Bounds(usize, usize, usize),
+    /// Errors, bytes of data.
+    Bounds(usize, usize),
     Events(bool),
 }
 
@@ -306,8 +306,8 @@ fn setting() -> impl Strategy<Value = Setting> {
         2 => (0..3_u8, of(0..30_000_u64), of(0..6_u64)).prop_map(|(which, age, count)| Setting::Keep(which, age, count)),
         1 => (0..3_u32).prop_map(Setting::Stalls),
         1 => prop_oneof![Just(1_000), Just(10_000), Just(60_000)].prop_map(Setting::Lease),
-        1 => (1..6_usize, 1..4_usize, prop_oneof![Just(2_000), Just(1_usize << 20)])
-            .prop_map(|(lines, errors, data)| Setting::Bounds(lines, errors, data)),
+        1 => (1..4_usize, prop_oneof![Just(2_000), Just(1_usize << 20)])
+            .prop_map(|(errors, data)| Setting::Bounds(errors, data)),
         1 => any::<bool>().prop_map(Setting::Events),
     ]
 }

@@ -33,6 +33,7 @@ if n.groups > 0 then
   end
   table.sort(waits, function(a, b)
     if a.limited ~= b.limited then return a.limited < b.limited end
+    if a.name == '-' or b.name == '-' then return a.name == '-' and b.name ~= '-' end
     return bytes_before(a.name, b.name)
   end)
   for i = 1, #waits do seat(waits[i]) end
