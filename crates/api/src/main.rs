@@ -42,7 +42,10 @@ async fn main() -> anyhow::Result<()> {
     let catalog = catalog(environment(), &mut problems);
     let mut needed = |name: &str, what: &str| problems.push(name, format!("is missing; give {what}"));
     if arguments.engine.engine.is_none() {
-        needed("BULRUSH_ENGINE", "the engine's store, such as file:data/engine");
+        needed(
+            "BULRUSH_ENGINE",
+            "the engine's store, such as redis://localhost:6379: one that the workers reach too",
+        );
     }
     if arguments.store.database.is_none() {
         needed("DATABASE_URL", "the database, such as sqlite:data/bulrush.db");

@@ -85,7 +85,8 @@ impl Config {
             }
             value
         };
-        let engine = required("BULRUSH_ENGINE", arguments.engine.engine.clone(), "--engine file:data/engine");
+        let engine =
+            required("BULRUSH_ENGINE", arguments.engine.engine.clone(), "--engine redis://localhost:6379");
         let database =
             required("DATABASE_URL", arguments.database.clone(), "--database sqlite:data/store.db");
         if arguments.concurrency == Some(0) {
