@@ -148,10 +148,10 @@ async fn happen_all(world: &mut World<'_>, history: &[Happening], full: bool) ->
     let third = history.len() / 3;
     for (n, happening) in history.iter().enumerate() {
         if full && n == third {
-            world.fill(true).await;
+            world.fill(true).await?;
         }
         if full && n == 2 * third {
-            world.fill(false).await;
+            world.fill(false).await?;
         }
         let begun = world.pair.trace.as_ref().map_or(0, Vec::len);
         world.happen(happening).await.map_err(|error| format!("after {n} {happening:?}: {error}"))?;
@@ -160,7 +160,7 @@ async fn happen_all(world: &mut World<'_>, history: &[Happening], full: bool) ->
         }
     }
     if full {
-        world.fill(false).await;
+        world.fill(false).await?;
     }
     world.finish().await.map_err(|error| format!("at the end: {error}"))
 }

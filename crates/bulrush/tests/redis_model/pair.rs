@@ -47,8 +47,6 @@ pub struct Pair {
     pub mail: BTreeMap<(usize, u64), Mail>,
     /// The server takes no more memory.
     pub full: bool,
-    /// Adds that it refused meanwhile.
-    pub refused: usize,
     /// What was sent and answered, where it is to be shown.
     pub trace: Option<Vec<String>>,
 }
@@ -67,7 +65,6 @@ impl Pair {
             lease_ms: QueueConfig::default().lease_ms,
             mail: BTreeMap::new(),
             full: false,
-            refused: 0,
             trace: None,
         }
     }
@@ -111,7 +108,6 @@ impl Pair {
             if !matches!(core, Command::Add(_) | Command::Configure(_)) {
                 return Err(format!("a full server refuses {core:?}"));
             }
-            self.refused += 1;
             return Ok(None);
         }
         let any_order = matches!(core, Command::Admin(AdminCommand::Obliterate { .. }));
