@@ -10,6 +10,8 @@
 mod happening;
 #[path = "redis_model/look.rs"]
 mod look;
+#[path = "redis_model/made.rs"]
+mod made;
 #[path = "redis_model/pair.rs"]
 mod pair;
 #[path = "redis_model/server.rs"]

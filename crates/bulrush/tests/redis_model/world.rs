@@ -4,17 +4,13 @@ use std::sync::Arc;
 
 use bulrush::core::{Command, Reply};
 use bulrush::model::{
-    Backoff, Dedup, ErrorKind, Finished, JobError, JobId, Keep, Millis, NewJob, Outcome, Progress,
-    QueueConfig, RateLimit, Rollup, Taken, When, WorkerId,
+    Finished, JobState, Millis, NewJob, Outcome, Progress, QueueConfig, Rollup, Taken, WorkerId,
 };
-use bulrush::model::{GroupConfig, JobState};
-use bulrush::port::{
-    AdminCommand, Delivery, Error, Renew, Resume, Step, StepReply, Update, UpdateChange, WorkerInfo,
-};
-use bytes::Bytes;
+use bulrush::port::{AdminCommand, Delivery, Error, Renew, Resume, Step, StepReply, Update, UpdateChange};
 
 use crate::happening::{Ask, End, Happening, Order, QUEUES, Setting, Whose, Write};
-use crate::look::{Seen, agree_on_the_living, tenant};
+use crate::look::{Seen, agree_on_the_living};
+use crate::made::{self, id, info, payload};
 use crate::pair::{Checked, Mail, Pair, START};
 use crate::server::Server;
 
@@ -37,28 +33,6 @@ pub struct World<'a> {
     taken: [Vec<Arc<Taken>>; QUEUES],
     configs: [QueueConfig; QUEUES],
     rollup_seq: u64,
-}
-
-fn id(text: &str) -> JobId {
-    JobId::new(text).expect("the model uses good ids")
-}
-
-fn job_id(n: u8) -> JobId {
-    id(&format!("j{n}"))
-}
-
-/// Bytes of every value, so that whatever takes some of them for its own is found out.
-fn payload(size: usize, seed: usize) -> Bytes {
-    (0..size).map(|n| (n * 7 + seed + n / 256) as u8).collect::<Vec<u8>>().into()
-}
-
-fn group(n: u8) -> String {
-    // Names that a script or a key could take for something else.
-    ["-", "+red", "blau\u{0}:{ü}", "g"][usize::from(n) % 4].to_owned()
-}
-
-fn info(worker: WorkerId) -> WorkerInfo {
-    WorkerInfo { id: worker, name: "model \"1\"".into(), slots: 9, version: "1".into(), started: START }
 }
 
 impl<'a> World<'a> {
@@ -194,87 +168,17 @@ impl<'a> World<'a> {
 
     // ------------------------------------------------------------------ clients
 
-    fn new_job(&mut self, queue: usize, ask: &Ask) -> NewJob {
-        self.seen.ids[queue].insert(job_id(ask.id));
-        let mut job = NewJob::new(job_id(ask.id), "work \u{0}ü", payload(ask.size, ask.id.into()))
-            .attempts(ask.attempts);
-        job.spec.lifo = ask.lifo;
-        job.spec.timeout_ms = ask.timeout;
-        job.when = self.when(ask.when);
-        if let Some(priority) = ask.priority {
-            job = job.priority(priority);
-        }
-        if let Some(n) = ask.group {
-            job = job.group(group(n));
-        }
-        if let Some((key, ttl_ms, fingerprint)) = ask.key {
-            job = job.dedup_with(Dedup { key: format!("key{key}").into(), ttl_ms, fingerprint });
-        }
-        if let Some(owner) = ask.owner {
-            job = job.owner(tenant(), format!("user{owner}"));
-        }
-        if ask.labels {
-            job = job.tags(["urgent", "\u{1F980}:{}"]).traceparent("00-ab-cd-01");
-            job = job.backoff(Backoff::exponential(100, 2.5).with_cap(9_000));
-        }
-        for (n, queue, policy, nested) in &ask.children {
-            let target = self.pair.names[*queue].clone();
-            let child_id = id(&format!("k{n}"));
-            self.seen.ids[*queue].insert(child_id.clone());
-            let mut child = NewJob::new(child_id, "child", payload(usize::from(*n) * 150, 3));
-            if *nested {
-                let leaf = id(&format!("l{n}"));
-                self.seen.ids[queue ^ 1].insert(leaf.clone());
-                let leaf = NewJob::new(leaf, "leaf", "{}").group(group(*n));
-                child = child.child(self.pair.names[queue ^ 1].clone(), leaf, *policy);
-            }
-            job = job.child(target, child, *policy);
-        }
-        job
-    }
-
-    fn when(&self, when: Option<(bool, u64)>) -> When {
-        match when {
-            None => When::Now,
-            Some((true, ms)) => When::After(ms),
-            // Some moments are past.
-            Some((false, ms)) => When::At(self.pair.now() + ms - 2_000),
-        }
-    }
-
     async fn add(&mut self, queue: usize, asks: &[Ask]) -> Checked {
         // An id that stands twice stands for the same job: the adapter sends the second one later, which shows where the first is refused
         // for a key and the second, without it, is not.
         let first = |ask: &Ask| asks.iter().find(|other| other.id == ask.id).cloned();
         let asks: Vec<Ask> = asks.iter().filter_map(first).collect();
-        let jobs = asks.iter().map(|ask| self.new_job(queue, ask)).collect();
+        let jobs = asks.iter().map(|ask| made::job(&self.pair, &mut self.seen, queue, ask)).collect();
         self.apply(queue, Command::Add(jobs)).await.map(drop)
     }
 
     async fn admin(&mut self, queue: usize, order: &Order) -> Checked {
-        let two = |a: &u8, b: &u8| vec![job_id(*a), id("nobody"), job_id(*b), id(&format!("k{b}"))];
-        let command = match order {
-            Order::Pause => AdminCommand::Pause,
-            Order::Unpause => AdminCommand::Unpause,
-            Order::Cancel(a, b) => AdminCommand::Cancel(two(a, b)),
-            Order::Remove(a, b) => AdminCommand::Remove(two(a, b)),
-            Order::Retry(n, data) => {
-                AdminCommand::Retry { ids: two(n, n), data: data.map(|size| payload(size, 5)) }
-            }
-            Order::RetryFailed(limit) => AdminCommand::RetryFailed { limit: *limit },
-            Order::Promote(a, b) => AdminCommand::Promote(two(a, b)),
-            Order::Reschedule(n, when) => AdminCommand::Reschedule { id: job_id(*n), when: self.when(*when) },
-            Order::SetPriority(n, priority) => {
-                AdminCommand::SetPriority { id: job_id(*n), priority: *priority }
-            }
-            Order::SetData(n, size) => AdminCommand::SetData { id: job_id(*n), data: payload(*size, 11) },
-            Order::Clean(state, older_ms, limit) => {
-                AdminCommand::Clean { state: *state, older_ms: *older_ms, limit: *limit }
-            }
-            Order::Drain(delayed, limit) => AdminCommand::Drain { delayed: *delayed, limit: *limit },
-            // In what order all are removed is nobody's promise, so it is done whole.
-            Order::Obliterate(force) => AdminCommand::Obliterate { force: *force, limit: 1_000 },
-        };
+        let command = made::command(&self.pair, order);
         let all_at_once = matches!(command, AdminCommand::Obliterate { .. });
         self.apply(queue, Command::Admin(command)).await?;
         if all_at_once {
@@ -286,36 +190,10 @@ impl<'a> World<'a> {
 
     async fn set(&mut self, queue: usize, setting: Setting) -> Checked {
         let mut config = self.configs[queue].clone();
-        match setting {
-            Setting::Rate(rate) => config.rate = rate.map(|(max, per_ms)| RateLimit { max, per_ms }),
-            Setting::Concurrency(cap) => config.concurrency = cap,
-            Setting::GroupDefault(weight, concurrency) => {
-                config.group_default = GroupConfig { weight, concurrency };
-            }
-            Setting::Group(n, weight, concurrency) => {
-                config.groups.insert(group(n), GroupConfig { weight, concurrency });
-            }
-            Setting::DefaultPriority(priority) => config.default_priority = priority,
-            Setting::Depth(depth) => config.depth_max = depth,
-            Setting::Keep(which, age_ms, count) => {
-                let keep = Keep { age_ms, count };
-                match which {
-                    0 => config.retention.completed = keep,
-                    1 => config.retention.failed = keep,
-                    _ => config.retention.cancelled = keep,
-                }
-            }
-            Setting::Stalls(max) => config.stalls_max = max,
-            Setting::Lease(ms) => {
-                config.lease_ms = ms;
-                self.pair.lease_ms = self.pair.lease_ms.max(ms);
-            }
-            Setting::Bounds(errors, data) => {
-                config.bounds.errors = errors;
-                config.bounds.data_bytes = data;
-            }
-            Setting::Events(on) => config.events_max = if on { 10_000 } else { 0 },
+        if let Setting::Lease(ms) = setting {
+            self.pair.lease_ms = self.pair.lease_ms.max(ms);
         }
+        made::change(&mut config, setting);
         let done = self.apply(queue, Command::Configure(Box::new(config.clone()))).await?;
         if done.is_some() {
             self.configs[queue] = config;
@@ -347,7 +225,7 @@ impl<'a> World<'a> {
                 Whose::Old => self.taken[queue].get(pick % self.taken[queue].len().max(1)).cloned(),
             };
             let Some(job) = job else { continue };
-            let outcome = self.outcome(*end, &job);
+            let outcome = made::outcome(&self.pair, &mut self.seen, *end, &job);
             if *whose == Whose::OwnTwice {
                 let outcome = Outcome::Snooze { after_ms: 10 };
                 finished.push(Finished { outcome, job: job.clone() });
@@ -446,34 +324,6 @@ impl<'a> World<'a> {
             updates.push(Update { id: job.spec.id.clone(), token: job.token, change });
         }
         self.apply(queue, Command::Update(updates)).await.map(drop)
-    }
-
-    fn outcome(&mut self, end: End, job: &Taken) -> Outcome {
-        let error = |kind, message: &str| JobError { kind, message: message.into() };
-        match end {
-            End::Complete => Outcome::Complete { result: None, follow_ups: Vec::new() },
-            End::CompleteWith(size) => Outcome::Complete {
-                result: Some(payload(size, job.attempt as usize)),
-                follow_ups: Vec::new(),
-            },
-            End::CompleteAndFollow(n, queue) => {
-                let follow = id(&format!("f{n}"));
-                self.seen.ids[queue].insert(follow.clone());
-                let follow_up = NewJob::new(follow, "follow", payload(usize::from(n) * 400, 9)).dedup("key0");
-                Outcome::Complete {
-                    result: Some(Bytes::new()),
-                    follow_ups: vec![(self.pair.names[queue].clone(), follow_up)],
-                }
-            }
-            End::Retry(after_ms) => {
-                Outcome::Retry { after_ms, error: error(ErrorKind::Retryable, "again\u{0} \"ü\"") }
-            }
-            End::Fail => Outcome::Fail { error: error(ErrorKind::Unrecoverable, &"für immer ".repeat(500)) },
-            End::Snooze(after_ms) => Outcome::Snooze { after_ms },
-            End::RateLimited(retry_after_ms) => Outcome::RateLimited { retry_after_ms },
-            End::Release => Outcome::Release,
-            End::Cancelled => Outcome::Cancelled,
-        }
     }
 
     // ------------------------------------------------------------------ time and mail
