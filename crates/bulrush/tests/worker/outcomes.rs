@@ -312,7 +312,7 @@ async fn results_that_are_too_much_for_one_call_go_in_several() {
     for when in ["before-the-hello", "after-it"] {
         let early = |config: &mut _| {
             if when == "before-the-hello" {
-                small(config)
+                small(config);
             }
         };
         let queue = rig.configured(when, early).await;

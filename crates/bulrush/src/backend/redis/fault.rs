@@ -51,6 +51,11 @@ pub(super) fn of(error: &RedisError) -> Error {
     Error::Server { fault, said: said(error) }
 }
 
+/// Whether the server's memory is full.
+pub(super) fn is_full(error: &RedisError) -> bool {
+    error.code() == Some("OOM")
+}
+
 /// The same for an error of the pool.
 pub(super) fn of_pool(error: &PoolError) -> Error {
     match error {

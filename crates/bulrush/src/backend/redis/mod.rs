@@ -222,8 +222,12 @@ impl Redis {
         use std::sync::atomic::Ordering;
         if !at.listed.load(Ordering::Acquire) {
             self.check_open()?;
-            self.send(via, &self.listing(at)).await?;
-            at.listed.store(true, Ordering::Release);
+            match self.send(via, &self.listing(at)).await {
+                Ok(_) => at.listed.store(true, Ordering::Release),
+                // A full server takes no name, but it lets workers settle and take what is there; the call itself tells who may not.
+                Err(Failed::Refused(error)) if fault::is_full(&error) => {}
+                Err(failed) => return Err(failed.into()),
+            }
         }
         Ok(())
     }
