@@ -102,7 +102,8 @@ local function maintain()
   local promoted, rescued, trimmed, expired, more = promote_due(SLICE), 0, 0, 0, false
   release_held()
   if now >= grace then rescued, more = rescue() end
-  trimmed = trim_completed(SLICE)
+  local full
+  trimmed, full = trim_completed(SLICE)
   local f = trim_set(KEYS[20], 'failed', cfg.keep_f, cfg.age_f, SLICE)
   local x = trim_set(KEYS[21], 'cancelled', cfg.keep_x, cfg.age_x, SLICE)
   local keys = call('ZRANGE', KEYS[9], '-inf', int(now), 'BYSCORE', 'LIMIT', 0, SLICE)
@@ -111,7 +112,7 @@ local function maintain()
     call('HDEL', KEYS[8], keys[i])
   end
   if #keys > 0 then call('ZREM', KEYS[9], unpack(keys)) end
-  more = more or promoted == SLICE or trimmed == SLICE or f == SLICE or x == SLICE or #keys == SLICE
+  more = more or promoted == SLICE or full or f == SLICE or x == SLICE or #keys == SLICE
   if can_start() then wake = true end
   -- Entries that nobody has delivered for a while; those made here go along.
   local handed = outbox

@@ -1,9 +1,9 @@
--- part_trim.lua: lets go of completed jobs beyond count or age, at most `budget`. Needs part_state.lua, and
--- part_moves.lua where the queue has used more than plain jobs (its flags say so) or completed jobs were removed or retried.
+-- part_trim.lua: lets go of completed jobs beyond count or age, at most `budget`. Returns how many, and whether more may be left. Needs
+-- part_state.lua, and part_moves.lua where the queue has used more than plain jobs (its flags say so) or completed jobs were removed or retried.
 -- The completed list holds, for each batch, when it finished (with the generation of the moment) and its pack of ids: age needs no record,
 -- and a batch costs one push and one pop. What a partial trim leaves goes back in place of its pack.
 local function trim_completed(budget)
-  local before = budget
+  local before, dead = budget, 0
   while budget > 0 and n.completed + n.dtombs > 0 do
     local over, stamp = n.completed - cfg.keep_c, nil
     if over <= 0 then
@@ -32,7 +32,7 @@ local function trim_completed(budget)
             if owner then lists[owner] = true end
           end
         else
-          n.dtombs = math.max(0, n.dtombs - 1)
+          n.dtombs, dead = math.max(0, n.dtombs - 1), dead + 1
         end
       end
       if #live > 0 then
@@ -51,5 +51,5 @@ local function trim_completed(budget)
     -- Age is looked at once a call unless it let something go: at a steady load the count does the work.
     if n.completed <= cfg.keep_c and not expired then break end
   end
-  return before - budget
+  return before - budget - dead, budget == 0
 end
