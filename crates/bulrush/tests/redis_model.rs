@@ -14,6 +14,8 @@ mod look;
 mod made;
 #[path = "redis_model/pair.rs"]
 mod pair;
+#[path = "redis_model/reach.rs"]
+mod reach;
 #[path = "redis_model/server.rs"]
 mod server;
 #[path = "redis_model/world.rs"]
@@ -35,15 +37,18 @@ use tokio::runtime::Runtime;
 use world::World;
 
 /// Histories that are tried where nobody says how many.
-const SEEDS: u64 = 40;
+const SEEDS: u64 = 50;
 /// Things that happen in one history, at most.
 const LENGTH: usize = 120;
 
 #[test]
 fn random_commands_do_the_same_on_a_server_and_in_the_core() {
-    try_histories(LENGTH, |runtime, server, history, trace| {
+    let (tried, reached) = try_histories(LENGTH, |runtime, server, history, trace| {
         runtime.block_on(run(server, history, trace, false))
     });
+    if tried >= SEEDS {
+        assert_eq!(reach::missed(&reached), [""; 0], "no history came to this");
+    }
 }
 
 #[test]
@@ -56,7 +61,8 @@ fn a_full_server_takes_nothing_in_while_what_is_there_is_worked_off() {
 /// What a history makes of a server; the last argument is where it tells what was sent and answered.
 type Run = fn(&Runtime, &mut Server, &[Happening], Option<&mut Vec<String>>) -> Checked;
 
-fn try_histories(length: usize, run: Run) {
+/// Tries as many as the environment says. Returns how many that were, and what they came to.
+fn try_histories(length: usize, run: Run) -> (u64, reach::Reached) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.expect("a runtime can be made");
     let mut server = runtime.block_on(Server::start());
@@ -94,6 +100,7 @@ fn try_histories(length: usize, run: Run) {
             Err(TestError::Abort(reason)) => panic!("BULRUSH_MODEL_SEED={seed}: {reason}"),
         }
     }
+    (count, std::mem::take(&mut server.reached))
 }
 
 /// Leaves out one thing after the other that a history fails without: once some have become simpler, others no longer matter.
@@ -132,7 +139,9 @@ async fn run(
     if let Some(trace) = trace {
         *trace = world.pair.trace.take().unwrap_or_default();
     }
+    let reached = std::mem::take(&mut world.pair.reached);
     drop(world);
+    server.reached.extend(reached);
     if full {
         fill(server, false).await;
     }

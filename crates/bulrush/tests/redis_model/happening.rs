@@ -48,6 +48,12 @@ pub enum Happening {
         completed: u64,
         repeat: bool,
     },
+    /// A job that a worker runs is asked to stop.
+    Stop {
+        queue: usize,
+        worker: usize,
+        pick: usize,
+    },
     Write {
         queue: usize,
         writes: Vec<(bool, usize, Write)>,
@@ -303,7 +309,7 @@ fn setting() -> impl Strategy<Value = Setting> {
         2 => (0..4_u8, 1..4_u32, of(1..3_u32)).prop_map(|(n, weight, cap)| Setting::Group(n, weight, cap)),
         1 => (0..8_u32).prop_map(Setting::DefaultPriority),
         1 => of(0..12_u64).prop_map(Setting::Depth),
-        2 => (0..3_u8, of(0..30_000_u64), of(0..6_u64)).prop_map(|(which, age, count)| Setting::Keep(which, age, count)),
+        5 => (0..3_u8, of(0..30_000_u64), of(0..6_u64)).prop_map(|(which, age, count)| Setting::Keep(which, age, count)),
         1 => (0..3_u32).prop_map(Setting::Stalls),
         1 => prop_oneof![Just(1_000), Just(10_000), Just(60_000)].prop_map(Setting::Lease),
         1 => (1..4_usize, prop_oneof![Just(2_000), Just(1_usize << 20)])
@@ -346,8 +352,10 @@ pub fn happening() -> impl Strategy<Value = Happening> {
         3 => (queue(), worker(), of(1..4_usize), of(any::<usize>()))
             .prop_map(|(queue, worker, every, old)| Happening::Hello { queue, worker, every, old }),
         2 => (queue(), worker()).prop_map(|(queue, worker)| Happening::Crash { queue, worker }),
-        4 => (queue(), worker(), 0..5_u64, prop::bool::weighted(0.2))
+        7 => (queue(), worker(), 0..5_u64, prop::bool::weighted(0.2))
             .prop_map(|(queue, worker, completed, repeat)| Happening::Renew { queue, worker, completed, repeat }),
+        4 => (queue(), worker(), any::<usize>())
+            .prop_map(|(queue, worker, pick)| Happening::Stop { queue, worker, pick }),
         6 => (queue(), vec((prop::bool::weighted(0.2), any::<usize>(), write), 1..4))
             .prop_map(|(queue, writes)| Happening::Write { queue, writes }),
         4 => queue().prop_map(|queue| Happening::Maintain { queue }),

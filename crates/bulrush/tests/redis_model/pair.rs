@@ -10,6 +10,7 @@ use bulrush::model::{Millis, QueueConfig, QueueName};
 use bulrush::port::{AdminCommand, Backend, Error, OutboxEntry, ServerFault};
 
 use crate::happening::QUEUES;
+use crate::reach::{self, Reached};
 
 /// Moment at which every history begins.
 pub const START: Millis = 1_700_000_000_000;
@@ -47,6 +48,8 @@ pub struct Pair {
     pub mail: BTreeMap<(usize, u64), Mail>,
     /// The server takes no more memory.
     pub full: bool,
+    /// What it has come to.
+    pub reached: Reached,
     /// What was sent and answered, where it is to be shown.
     pub trace: Option<Vec<String>>,
 }
@@ -65,6 +68,7 @@ impl Pair {
             lease_ms: QueueConfig::default().lease_ms,
             mail: BTreeMap::new(),
             full: false,
+            reached: Reached::new(),
             trace: None,
         }
     }
@@ -110,6 +114,7 @@ impl Pair {
             }
             return Ok(None);
         }
+        reach::note(&mut self.reached, &core, &told);
         let any_order = matches!(core, Command::Admin(AdminCommand::Obliterate { .. }));
         let now = self.now();
         let mut expected = self.cores[queue].apply(core, now);

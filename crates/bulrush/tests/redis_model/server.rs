@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use deadpool_redis::redis::aio::MultiplexedConnection;
 use deadpool_redis::redis::{Client, RedisResult, Value, cmd};
 
+use crate::reach::Reached;
+
 /// Longer than a server takes to start.
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -15,6 +17,8 @@ pub struct Server {
     pub address: String,
     /// Nobody else uses it.
     pub private: bool,
+    /// What all histories on it have come to.
+    pub reached: Reached,
     own: Option<(Child, tempfile::TempDir)>,
     control: Option<MultiplexedConnection>,
 }
@@ -24,7 +28,9 @@ impl Server {
     pub async fn start() -> Self {
         let mut server = match Self::spawn() {
             Some(server) => server,
-            None => Self { address: shared(), private: false, own: None, control: None },
+            None => {
+                Self { address: shared(), private: false, reached: Reached::new(), own: None, control: None }
+            }
         };
         let begun = Instant::now();
         let client = Client::open(server.address.as_str()).expect("a good address");
@@ -54,7 +60,13 @@ impl Server {
             .spawn();
         let program = program.ok()?;
         let address = format!("unix://{}", socket.display());
-        Some(Self { address, private: true, own: Some((program, folder)), control: None })
+        Some(Self {
+            address,
+            private: true,
+            reached: Reached::new(),
+            own: Some((program, folder)),
+            control: None,
+        })
     }
 
     /// Says something to the server beside the backend.

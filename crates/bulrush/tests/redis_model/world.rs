@@ -122,6 +122,13 @@ impl<'a> World<'a> {
             Happening::Renew { queue, worker, completed, repeat } => {
                 self.renew(*queue, *worker, *completed, *repeat).await?;
             }
+            Happening::Stop { queue, worker, pick } => {
+                let running = &self.hands[*queue][*worker].running;
+                if let Some(job) = running.get(pick % running.len().max(1)) {
+                    let stop = AdminCommand::Cancel(vec![job.spec.id.clone()]);
+                    self.apply(*queue, Command::Admin(stop)).await?;
+                }
+            }
             Happening::Write { queue, writes } => self.write(*queue, writes).await?,
             Happening::Maintain { queue } => self.maintain(*queue).await?,
             Happening::Pass(ms) => self.pass(*ms).await?,
