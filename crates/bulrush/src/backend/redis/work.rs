@@ -167,8 +167,12 @@ impl Redis {
             time.wrote(now);
         }
         if !at.listed.load(Ordering::Acquire) {
-            self.listing(at).exec(connection)?;
-            at.listed.store(true, Ordering::Release);
+            match self.listing(at).exec(connection) {
+                Ok(()) => at.listed.store(true, Ordering::Release),
+                // As in `list`.
+                Err(error) if fault::is_full(&error) => {}
+                Err(error) => return Err(error),
+            }
         }
         let load = |connection: &mut deadpool_redis::redis::Connection| -> RedisResult<&str> {
             let hash: String = cmd("SCRIPT").arg("LOAD").arg(self.scripts.text(script)).query(connection)?;
