@@ -259,7 +259,7 @@ impl Core {
                     }
                     job.logs.push_back(line.into());
                     job.status.log_lines += 1;
-                    if job.logs.len() > bounds.log_lines {
+                    while job.logs.len() > bounds.log_lines {
                         job.logs.pop_front();
                     }
                 }

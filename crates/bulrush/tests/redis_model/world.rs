@@ -67,15 +67,6 @@ impl<'a> World<'a> {
 
     /// Makes the server full, or takes the limit away.
     pub async fn fill(&mut self, full: bool) -> Checked {
-        if full {
-            // Each process names the queues that it uses with its first call, which is a write of its own.
-            for process in [1, 0] {
-                self.pair.process = process;
-                for queue in 0..QUEUES {
-                    self.apply(queue, Command::Admin(AdminCommand::Unpause)).await?;
-                }
-            }
-        }
         self.pair.full = full;
         crate::fill(self.server, full).await;
         if full {

@@ -255,6 +255,10 @@ pub async fn log_lines_are_kept_up_to_their_bound_and_keep_their_numbers(rig: &R
     assert_eq!(read(3, 1).await, all[1..2]);
     assert_eq!(read(5, 10).await, []);
     assert_eq!(rig.job("a").await.status.log_lines, 5);
+    // A lower bound holds from the next line on.
+    rig.configure(|config| config.bounds.log_lines = 1).await;
+    hand.update(&taken, UpdateChange::Log { from: 5, lines: vec!["5".to_owned()] }).await;
+    assert_eq!(read(0, 10).await, [(5, "5".to_owned())]);
 }
 
 pub async fn a_step_stops_taking_at_the_byte_limit(rig: &Rig) {

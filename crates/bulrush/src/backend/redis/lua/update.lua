@@ -34,9 +34,9 @@ for i = 1, tonumber(ARGV[2]) do
       local lines = KEYS[28] .. id
       for line = math.max(0, written - from), count - 1 do
         call('RPUSH', lines, ARGV[at + 5 + line])
+        call('LTRIM', lines, -cfg.log_lines, -1)
         total = total + 1
       end
-      call('LTRIM', lines, -cfg.log_lines, -1)
       call('HSET', KEYS[27], id, pack('>I4I4I4', total, run, math.max(written, from + count)))
     end
     at = at + 5 + count

@@ -198,7 +198,7 @@ async fn names(source: Source<'_>, before: Option<&str>) -> Result<Vec<Arc<str>>
     let mut names: BTreeSet<String> = BTreeSet::new();
     let mut cursor = 0;
     loop {
-        let (next, mut found) = source.hash(key::GROUPS, cursor, true).await?;
+        let (next, mut found) = source.hash(key::GROUPS, cursor, SLICE, true).await?;
         while found.len() > 0 {
             let (member, counts) = (found.bytes()?, found.bytes()?);
             let waiting = Unpack::new(&counts).u48().unwrap_or(1);

@@ -20,8 +20,8 @@ use crate::port::Result;
 pub(super) const SLICE: usize = 500;
 /// Batches of completed jobs in a slice: at most 255 jobs each.
 const BATCHES: usize = 20;
-/// Ids by which a page of a walk over all jobs is gone on with.
-const READ_KEPT: usize = 16;
+/// Records of one slice of a walk over all jobs: a place in the middle of a slice names all that were read of it.
+const SCAN_SLICE: usize = 100;
 /// Running jobs that are sorted at once.
 const ACTIVE_MAX: usize = 20_000;
 
@@ -157,11 +157,11 @@ impl Source<'_> {
     }
 
     /// A slice of a hash, and the cursor of the next one, 0 at the end.
-    pub async fn hash(self, key: u64, cursor: u64, values: bool) -> Result<(u64, Items)> {
+    pub async fn hash(self, key: u64, cursor: u64, slice: usize, values: bool) -> Result<(u64, Items)> {
         let put = |cmd: &mut Cmd| {
             put_number(cmd, key);
             cmd.write_arg_fmt(cursor);
-            put_number(cmd, SLICE as u64);
+            put_number(cmd, slice as u64);
             put_number(cmd, u64::from(values));
         };
         let mut items = self.read("hash", put).await?;
@@ -282,20 +282,22 @@ impl<'a> Walk<'a> {
             }
             Self::All { cursor, behind } => {
                 let here = *cursor;
-                let (next, found) = source.hash(key::JOBS, here, false).await?;
+                let (next, found) = source.hash(key::JOBS, here, SCAN_SLICE, false).await?;
                 let ids: Vec<JobId> =
                     all_bytes(found)?.iter().filter_map(|field| id_of(field).ok()).collect();
                 let looked = ids.len().max(1);
-                let sums: Vec<u32> = ids.iter().map(sum_of).collect();
-                // Records that are gone cannot tell where the page ended; then some are shown again rather than left out.
-                let read = sums.iter().rposition(|sum| behind.contains(sum)).map_or(0, |last| last + 1);
-                behind.clear();
+                // The table may have grown since, and then the slice comes in another order: what was read is known by itself, not by
+                // its place. What has moved to a later slice is shown again rather than left out.
+                let mut read = std::mem::take(behind);
                 *cursor = next;
-                let row = |(n, id): (usize, JobId)| {
-                    let place = Place::All(here, sums[(n + 1).saturating_sub(READ_KEPT)..=n].to_vec());
-                    Row { place, live: Live::Any, id }
-                };
-                let rows = ids.into_iter().enumerate().skip(read).map(row).collect();
+                let mut rows = Vec::with_capacity(ids.len());
+                for id in ids {
+                    let sum = sum_of(&id);
+                    if !read.contains(&sum) {
+                        read.push(sum);
+                        rows.push(Row { place: Place::All(here, read.clone()), live: Live::Any, id });
+                    }
+                }
                 let place = (next != 0).then_some(Place::All(next, Vec::new()));
                 (Batch { rows, looked, place }, next == 0)
             }
@@ -312,7 +314,7 @@ async fn running(source: Source<'_>, behind: Option<&InSet>) -> Result<(Vec<InSe
     let order = |a: &InSet, b: &InSet| (b.score, b.id.as_bytes()).cmp(&(a.score, a.id.as_bytes()));
     let (mut rows, mut cursor, mut cut): (Vec<InSet>, u64, bool) = (Vec::new(), 0, false);
     loop {
-        let (next, mut found) = source.hash(key::ACT, cursor, true).await?;
+        let (next, mut found) = source.hash(key::ACT, cursor, SLICE, true).await?;
         while found.len() > 0 {
             let (id, entry) = (found.bytes()?, found.bytes()?);
             let (Ok(id), Ok(entry)) = (id_of(&id), Active::decode(&entry)) else { continue };
