@@ -324,8 +324,14 @@ impl RunLoop {
         let taken = reply.taken.len();
         // What is not started is not named in the hello that follows, and goes back to the head if it is still ours.
         let jobs = if std::mem::take(&mut self.doubted) { Vec::new() } else { reply.taken };
+        let started = !jobs.is_empty();
         for job in jobs {
             self.start_job(job);
+        }
+        if started {
+            // The task that was spawned last stands in a slot of this thread of the runtime that no other thread takes from, and does
+            // not wake one: if it never awaits, nobody would look after time and connections any more. One more spawn moves it on.
+            tokio::spawn(std::future::ready(()));
         }
         // A full hand may mean that there is more; otherwise wait for what the backend said comes next.
         self.look = taken > 0 && self.want() == 0;
