@@ -88,22 +88,9 @@ impl Server {
 
     /// Looks whether the server can serve, and warns of what endangers jobs.
     pub async fn check(&self) -> Result<()> {
-        let mut info = Cmd::with_capacity(1, 8);
-        info.arg("INFO");
-        let text = match self.call(&info).await {
-            Ok(Value::BulkString(bytes)) => String::from_utf8_lossy(&bytes).into_owned(),
-            Ok(Value::VerbatimString { text, .. }) => text,
-            Ok(_) => return Err(Error::Server { fault: ServerFault::NotRedis, said: String::new() }),
-            // An account that may not ask can still be one that may do all the rest.
-            Err(Failed::Refused(error)) if error.code() == Some("NOPERM") => return Ok(()),
-            Err(failed) => return Err(failed.into()),
-        };
-        let field = |name: &str| {
-            text.lines()
-                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
-                .map(str::trim)
-                .map(str::to_owned)
-        };
+        // An account that may not ask can still be one that may do all the rest.
+        let Some(text) = self.info().await? else { return Ok(()) };
+        let field = |name| info_field(&text, name).map(str::to_owned);
         let version = field("redis_version").unwrap_or_default();
         let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
         if major.is_some_and(|major| major < MAJOR_MIN) {
@@ -121,21 +108,29 @@ impl Server {
         Ok(())
     }
 
-    /// What the server has used since it started.
-    pub async fn usage(&self) -> Result<ServerUsage> {
+    /// What the server has used since it started; none where this account may not ask or the server does not tell.
+    pub async fn usage(&self) -> Result<Option<ServerUsage>> {
+        let Some(text) = self.info().await? else { return Ok(None) };
+        let field = |name| info_field(&text, name)?.parse::<f64>().ok();
+        let usage = || {
+            let cpu_seconds = field("used_cpu_user_main_thread")? + field("used_cpu_sys_main_thread")?;
+            let memory_bytes = field("used_memory")? as u64;
+            Some(ServerUsage { cpu_us: (cpu_seconds * 1e6) as u64, memory_bytes })
+        };
+        Ok(usage())
+    }
+
+    /// What the server says of itself; none where this account may not ask.
+    async fn info(&self) -> Result<Option<String>> {
         let mut info = Cmd::with_capacity(1, 8);
         info.arg("INFO");
-        let text = match self.call(&info).await? {
-            Value::BulkString(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-            Value::VerbatimString { text, .. } => text,
-            _ => return Err(Error::Server { fault: ServerFault::NotRedis, said: String::new() }),
-        };
-        let field = |name: &str| {
-            let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-            value.and_then(|value| value.trim().parse::<f64>().ok()).unwrap_or(0.0)
-        };
-        let cpu_seconds = field("used_cpu_user_main_thread") + field("used_cpu_sys_main_thread");
-        Ok(ServerUsage { cpu_us: (cpu_seconds * 1e6) as u64, memory_bytes: field("used_memory") as u64 })
+        match self.call(&info).await {
+            Ok(Value::BulkString(bytes)) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+            Ok(Value::VerbatimString { text, .. }) => Ok(Some(text)),
+            Ok(_) => Err(Error::Server { fault: ServerFault::NotRedis, said: String::new() }),
+            Err(Failed::Refused(error)) if error.code() == Some("NOPERM") => Ok(None),
+            Err(failed) => Err(failed.into()),
+        }
     }
 
     /// Makes a call on a connection of the pool.
@@ -313,4 +308,9 @@ impl Wire {
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A field of what INFO says.
+fn info_field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
 }

@@ -6,13 +6,13 @@
 //!
 //! | place | name | type | what it holds | written by | removed by |
 //! |---|---|---|---|---|---|
-//! | 1 | `meta` | hash | settings (`cfg` packed, `config` JSON), counters (`n`), each worker's last call (`w`+id) and info (`i`+id), `pass`, `grace` | all | rescue (workers); the rest stays |
+//! | 1 | `meta` | hash | settings (`cfg` packed, `config` JSON), counters (`n`), each worker's last call (`w`+id), info (`i`+id) and number of roll-ups (`r`+id), newest roll-up (`roll`), when maintenance ran (`pass`, `grace`) and where its walks stand (`walk…`, `clean:…`) | all | rescue (workers), the end of a walk; the rest stays |
 //! | 2 | `jobs` | hash | id → record (`record.rs`) | add, step, every move | retention, remove |
 //! | 3 | `wait` | list | packs of waiting ids of the list's priority, head right | add, every move to waiting | step |
 //! | 4 | `prio` | zset | other waiting jobs without a group, score priority · 2^31 + place | add, every move to waiting | step, every move away |
 //! | 5 | `due` | zset | delayed jobs, score run-at ms | add, step, reschedule | promotion, every move away |
 //! | 6 | `ev` | stream | events, one entry a command, id `<position of its first event>-0` | all that change something | its own bound |
-//! | 7 | `wake` | list | one element a worker to wake, at most 64 | all that make something ready | waiting workers |
+//! | 7 | `wake` | list | one element while a worker may have to be woken | all that make something ready | waiting workers |
 //! | 8 | `dedup` | hash | key → until, fingerprint, holder | add, deliver, retry | the holder's end, maintenance |
 //! | 9 | `dedupx` | zset | keys with a time of their own, score until ms | with `dedup` | with `dedup` |
 //! | 10 | `data` | hash | id → payload above 1,024 bytes | add, update, set data | with its record |
@@ -35,7 +35,6 @@
 //! | 27 | `logn` | hash | id → log lines in all, of the last run, that run | update | with its record |
 //! | 28 | `log:` | prefix, list | a job's kept log lines, oldest left | update | with its record |
 //! | 29 | `roll:` | prefix, hash | roll-ups: `roll:m<hour>` by the minute, `roll:h<day>` by the hour | renew | their own expiry |
-//! | 30 | `seen` | – | kept free for what a later version has to remember | nobody | – |
 //!
 //! Two keys belong to no queue and have no slot in common with any: `<namespace>:queues`, the set of names, and, in tests alone,
 //! `<namespace>:clock`, the moment that scripts take for now.
@@ -45,10 +44,10 @@ use std::fmt::Write as _;
 use crate::model::QueueName;
 
 /// Names in the order in which scripts get them.
-const NAMES: [&str; 30] = [
+const NAMES: [&str; 29] = [
     "meta", "jobs", "wait", "prio", "due", "ev", "wake", "dedup", "dedupx", "data", "own:", "out", "par",
     "fam:", "ring", "groups", "g:", "act", "done", "fail", "canc", "wk", "rate", "held", "dl", "prog",
-    "logn", "log:", "roll:", "seen",
+    "logn", "log:", "roll:",
 ];
 
 /// How many of them `add` gets: an argument costs as much as many bytes, and it needs no more.

@@ -367,7 +367,7 @@ impl Backend for Redis {
     fn server_usage(&self) -> BoxFuture<'_, Result<Option<ServerUsage>>> {
         Box::pin(async {
             self.check_open()?;
-            self.server.usage().await.map(Some)
+            self.server.usage().await
         })
     }
 

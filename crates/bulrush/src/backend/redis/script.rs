@@ -58,12 +58,13 @@ const SCRIPTS: [(Script, &str); 19] = [
 ];
 
 /// What scripts include.
-const PARTS: [(&str, &str); 10] = [
+const PARTS: [(&str, &str); 11] = [
     ("part_add.lua", include_str!("lua/part_add.lua")),
     ("part_groups.lua", include_str!("lua/part_groups.lua")),
     ("part_job.lua", include_str!("lua/part_job.lua")),
     ("part_maintain.lua", include_str!("lua/part_maintain.lua")),
     ("part_moves.lua", include_str!("lua/part_moves.lua")),
+    ("part_limit_seen.lua", include_str!("lua/part_limit_seen.lua")),
     ("part_limits.lua", include_str!("lua/part_limits.lua")),
     ("part_state.lua", include_str!("lua/part_state.lua")),
     (SERVER_TIME, include_str!("lua/part_time.lua")),

@@ -2,7 +2,7 @@
 -- add.lua: takes a batch of jobs in; an id that exists, a held dedup key and a full queue change nothing for that job.
 -- Why a script: the check for an existing id and the write must be one step, or a repeated send could reset a job.
 -- Safe to repeat: by the ids. The ids of one call are distinct (the adapter sees to it).
--- KEYS   all, as in every script (keys.rs)
+-- KEYS   the first 18 of those that every script gets (keys.rs)
 -- ARGV   1 version of the settings the call was checked with   2 n   3 p   4 owner hashes, 8 bytes each, or ''   5 extras (msgpack) or ''
 --        6 … 5+p packs of ids, at most 16 in each, generation 0   6+p … 5+p+n records without their first 18 bytes (version … created)
 --        extras, all optional, by place in the call from 1: w {i → delay ms}, W {i → run-at}, p {i → priority} other than the default,

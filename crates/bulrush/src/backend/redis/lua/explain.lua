@@ -8,6 +8,7 @@
 --        before it, packs to go on behind or 0]. Whole packs before it are counted with what was left behind in them
 -- Cost   O(1000 packs), + O(log d) where priorities stand beside the list, + O(batches of the rate window, at most 1,000)
 -- @include part_state.lua
+-- @include part_limit_seen.lua
 -- @include part_job.lua
 -- @include part_groups.lua
 local PACKS, STEP = 1000, 2147483648
@@ -18,19 +19,7 @@ read_counters(got[2])
 local j = load(id)
 if not j then return { now } end
 
--- As limited_until of part_limits.lua, which also forgets what no window can see any more; a reader only leaves it out.
-local limited = n.limited
-if cfg.rate_max > 0 and n.started >= cfg.rate_max then
-  local started, batches = n.started, call('LRANGE', KEYS[23], -1000, -1)
-  for i = #batches, 1, -1 do
-    local ms, starts = unpack_struct('>I6I4', batches[i])
-    if ms + cfg.rate_per > now then
-      if started >= cfg.rate_max then limited = math.max(limited, ms + cfg.rate_per) end
-      break
-    end
-    started = started - starts
-  end
-end
+local limited = limit_seen()
 
 local group = is(j, GROUP) and links(j).group
 local name = group and '+' .. group or '-'
@@ -85,5 +74,5 @@ end
 local state = j.active and 'a' or char(j.state)
 local pending = is(j, FAMILY) and call('HGET', KEYS[14] .. id, 'n') or 0
 return { now, state, int(j.at), j.active or false, pending, band(n.flags, 1), call('ZCOUNT', KEYS[22], '(' .. int(now), '+inf'),
-  int(limited > now and limited or 0), cfg.concurrency > 0 and n.active >= cfg.concurrency and cfg.concurrency or 0, cap,
+  int(limited), cfg.concurrency > 0 and n.active >= cfg.concurrency and cfg.concurrency or 0, cap,
   int(held_back > now and held_back or 0), before, more }

@@ -7,6 +7,7 @@
 -- Cost   O(1) but for bounded looks: 100 entries left behind at the head of each lane, 64 priorities, 1,000 groups of which 256 lanes, 1,000
 --        batches of the rate window
 -- @include part_state.lua
+-- @include part_limit_seen.lua
 local got = call('HMGET', KEYS[1], 'cfg', 'n', 'config', 'pass')
 read_config(got[1])
 read_counters(got[2])
@@ -60,19 +61,7 @@ if n.groups > 0 then
   end
 end
 
--- As limited_until of part_limits.lua, which also forgets what no window can see any more; a reader only leaves it out.
-local limited = n.limited
-if cfg.rate_max > 0 and n.started >= cfg.rate_max then
-  local started, batches = n.started, call('LRANGE', KEYS[23], -1000, -1)
-  for i = #batches, 1, -1 do
-    local ms, starts = unpack_struct('>I6I4', batches[i])
-    if ms + cfg.rate_per > now then
-      if started >= cfg.rate_max then limited = math.max(limited, ms + cfg.rate_per) end
-      break
-    end
-    started = started - starts
-  end
-end
+local limited = limit_seen()
 local due = n.delayed > 0 and call('ZRANGE', KEYS[5], 0, 0, 'WITHSCORES')[2] or 0
-return { int(now), got[3], got[2], int(tonumber(due)), int(limited > now and limited or 0), int(oldest), call('XLEN', KEYS[12]),
+return { int(now), got[3], got[2], int(tonumber(due)), int(limited), int(oldest), call('XLEN', KEYS[12]),
   got[4] or 0, groups }
