@@ -1,52 +1,26 @@
 //! The program as a user runs it.
 
-use std::io::{BufRead, BufReader, Read as _, Write as _};
+mod common;
+
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
 
-const DEADLINE: Duration = Duration::from_mins(1);
+use common::{DEADLINE, Serve, path, run, text};
 
-fn bulrush(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_bulrush"));
-    command.args(arguments).env_remove("REDIS_URL").env_remove("DATABASE_URL").env_remove("RUST_LOG");
-    command.env_remove("BULRUSH_ENGINE");
-    command.env("RUST_BACKTRACE", "0");
-    command
-}
-
-fn run(arguments: &[&str]) -> Output {
-    bulrush(arguments).output().expect("the program can be started")
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// A running server, killed at the end whatever happens.
+/// A running server.
 struct Server {
-    child: Child,
-    address: String,
+    process: Serve,
 }
 
 impl Server {
     fn start(data: &Path) -> Self {
-        let mut child = bulrush(&["serve", "--data", path(data), "--port", "0", "--sandbox"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the program can be started");
-        let stdout = child.stdout.take().expect("it is piped");
-        let first = BufReader::new(stdout).lines().next().expect("it says where it is").expect("as text");
-        let address = first.split_whitespace().find_map(|word| word.strip_prefix("http://"));
-        let address = address.unwrap_or_else(|| panic!("no address in {first:?}")).to_owned();
-        Self { child, address }
+        Self { process: Serve::start(data, &[]) }
     }
 
     /// Status and body of a request.
     fn ask(&self, method: &str, target: &str, token: Option<&str>, body: &str) -> (u16, String) {
-        let mut stream = TcpStream::connect(&self.address).expect("it listens");
+        let mut stream = TcpStream::connect(&self.process.address).expect("it listens");
         stream.set_read_timeout(Some(DEADLINE)).expect("a time-out can be set");
         let authorization = token.map_or(String::new(), |token| format!("Authorization: Bearer {token}\r\n"));
         let content = if body.is_empty() { "" } else { "Content-Type: application/json\r\n" };
@@ -63,36 +37,13 @@ impl Server {
         (status, body)
     }
 
-    /// Asks it to stop, as Ctrl-C does, and waits for its end.
-    fn stop(mut self) -> bool {
-        let pid = self.child.id().to_string();
-        let asked = Command::new("kill").args(["-TERM", &pid]).status().expect("kill can be run");
-        assert!(asked.success());
-        let deadline = Instant::now() + DEADLINE;
-        loop {
-            if let Some(status) = self.child.try_wait().expect("it can be waited for") {
-                return status.success();
-            }
-            assert!(Instant::now() < deadline, "it did not stop");
-            std::thread::park_timeout(Duration::from_millis(20));
-        }
+    fn stop(self) -> bool {
+        self.process.stop()
     }
 
-    fn kill(mut self) {
-        self.child.kill().expect("it can be killed");
-        self.child.wait().expect("it can be waited for");
+    fn kill(self) {
+        self.process.kill();
     }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn path(path: &Path) -> &str {
-    path.to_str().expect("a path of the test's own")
 }
 
 fn token(data: &Path, sub: &str) -> String {

@@ -1,18 +1,18 @@
 //! `bulrush serve --redis` and the other commands on a Redis, as a user runs them.
 
+mod common;
+
 use std::collections::hash_map::RandomState;
 use std::fmt::Write as _;
 use std::hash::{BuildHasher as _, Hasher as _};
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use common::{DEADLINE, Serve, path, run, text};
 use serde_json::Value;
 
-/// Longer than a lease and what follows it.
-const DEADLINE: Duration = Duration::from_mins(1);
 /// From the first day of the uploaded prices to the last, gaps included.
 const DAYS: usize = 362;
 /// Jobs of one round: more than run at once.
@@ -31,57 +31,26 @@ fn address() -> String {
     format!("{address}{mark}namespace=c{:016x}", RandomState::new().build_hasher().finish())
 }
 
-fn bulrush(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_bulrush"));
-    command.args(arguments).env("RUST_BACKTRACE", "0");
-    for variable in ["REDIS_URL", "BULRUSH_ENGINE", "DATABASE_URL", "RUST_LOG"] {
-        command.env_remove(variable);
-    }
-    command
-}
-
-fn run(arguments: &[&str]) -> Output {
-    bulrush(arguments).output().expect("the program can be started")
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn path(path: &Path) -> &str {
-    path.to_str().expect("a path of the test's own")
-}
-
 fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
-/// A running server, killed at the end whatever happens.
+/// A running server.
 struct Server {
-    child: Child,
-    address: String,
+    process: Serve,
     token: String,
 }
 
 impl Server {
     fn start(data: &Path, redis: &str) -> Self {
-        let mut child =
-            bulrush(&["serve", "--data", path(data), "--redis", redis, "--port", "0", "--sandbox"])
-                .stdout(Stdio::piped())
-                .stderr(Stdio::null())
-                .spawn()
-                .expect("the program can be started");
-        let stdout = child.stdout.take().expect("it is piped");
-        let first = BufReader::new(stdout).lines().next().expect("it says where it is").expect("as text");
-        let address = first.split_whitespace().find_map(|word| word.strip_prefix("http://"));
-        let address = address.unwrap_or_else(|| panic!("no address in {first:?}")).to_owned();
+        let process = Serve::start(data, &["--redis", redis]);
         let token = run(&["token", "new", "--data", path(data), "--role", "user", "--sub", "ada"]);
-        Self { child, address, token: text(&token.stdout).trim().to_owned() }
+        Self { process, token: text(&token.stdout).trim().to_owned() }
     }
 
     /// The body of a good answer.
     fn ask(&self, method: &str, target: &str, kind: &str, body: &str) -> Value {
-        let mut stream = TcpStream::connect(&self.address).expect("it listens");
+        let mut stream = TcpStream::connect(&self.process.address).expect("it listens");
         stream.set_read_timeout(Some(DEADLINE)).expect("a time-out can be set");
         let (token, length) = (&self.token, body.len());
         write!(
@@ -170,30 +139,12 @@ impl Server {
         }
     }
 
-    /// Asks it to stop, as Ctrl-C does, and waits for its end.
-    fn stop(mut self) -> bool {
-        let asked = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
-        assert!(asked.expect("kill can be run").success());
-        let deadline = Instant::now() + DEADLINE;
-        loop {
-            if let Some(status) = self.child.try_wait().expect("it can be waited for") {
-                return status.success();
-            }
-            assert!(Instant::now() < deadline, "it did not stop");
-            std::thread::park_timeout(Duration::from_millis(20));
-        }
+    fn stop(self) -> bool {
+        self.process.stop()
     }
 
-    fn kill(mut self) {
-        self.child.kill().expect("it can be killed");
-        self.child.wait().expect("it can be waited for");
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+    fn kill(self) {
+        self.process.kill();
     }
 }
 
