@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn a_call_names_as_many_keys_as_it_brings() {
         let keys = Keys::new("ns", &QueueName::new("mail").expect("a good name"));
-        for (script, n) in [(Script::Add, 18), (Script::Step, 30)] {
+        for (script, n) in [(Script::Add, KEYS_OF_ADD), (Script::Step, keys.all().len())] {
             let packed = call(script, "abc", &keys).get_packed_command();
             let text = String::from_utf8(packed).expect("text");
             assert!(
