@@ -1,7 +1,12 @@
 //! The scripts: their texts, put together once, and how one is called.
 //!
-//! A script is one command of the port. Lines `-- @include part_x.lua` stand for the text of that part, each part once however often it is
-//! asked for. The server keeps a script under the hash of its text, which it tells when it is given the text; a server that has lost it
+//! A script is one command of the port. Its text is put together from files, once in a process:
+//! - `-- @include part_x.lua` stands for the text of that part, which defines names: once in a script, however often it is asked for.
+//! - `-- @inline block_x.lua` stands for that block, which does something with names that are there: every time. Hot paths are written
+//!   without functions, because the server makes all functions of a script anew in each call.
+//! - `-- @fields t a b c` says that table `t` holds `a`, `b` and `c` at places 1, 2 and 3: `t.b` becomes `t[2]`, and `&t.b` becomes `2`.
+//!
+//! The server keeps a script under the hash of its text, which it tells when it is given the text; a server that has lost it
 //! (restarted, failed over, flushed) says so, gets it again, and the call is made anew.
 
 use std::sync::OnceLock;
@@ -58,7 +63,13 @@ const SCRIPTS: [(Script, &str); 19] = [
 ];
 
 /// What scripts include.
-const PARTS: [(&str, &str); 11] = [
+const PARTS: [(&str, &str); 18] = [
+    ("block_keep_call.lua", include_str!("lua/block_keep_call.lua")),
+    ("block_open.lua", include_str!("lua/block_open.lua")),
+    ("block_owners.lua", include_str!("lua/block_owners.lua")),
+    ("block_publish.lua", include_str!("lua/block_publish.lua")),
+    ("block_trim.lua", include_str!("lua/block_trim.lua")),
+    ("block_unpack.lua", include_str!("lua/block_unpack.lua")),
     ("part_add.lua", include_str!("lua/part_add.lua")),
     ("part_groups.lua", include_str!("lua/part_groups.lua")),
     ("part_job.lua", include_str!("lua/part_job.lua")),
@@ -70,6 +81,7 @@ const PARTS: [(&str, &str); 11] = [
     (SERVER_TIME, include_str!("lua/part_time.lua")),
     ("part_trim.lua", include_str!("lua/part_trim.lua")),
     ("part_batch.lua", include_str!("lua/part_batch.lua")),
+    ("part_words.lua", include_str!("lua/part_words.lua")),
 ];
 
 /// The part that reads the clock, and what stands in its place where a test moves it.
@@ -77,6 +89,8 @@ const SERVER_TIME: &str = "part_time.lua";
 const TEST_TIME: &str = include_str!("lua/part_time_test.lua");
 
 const INCLUDE: &str = "-- @include ";
+const INLINE: &str = "-- @inline ";
+const FIELDS: &str = "-- @fields ";
 
 /// The scripts as one backend uses them.
 #[derive(Debug)]
@@ -96,9 +110,9 @@ impl Scripts {
     /// The whole text of a script.
     pub fn text(&self, script: Script) -> &str {
         self.texts[script as usize].get_or_init(|| {
-            let mut whole = String::new();
-            resolve(SCRIPTS[script as usize].1, self.test_time, &mut Vec::new(), &mut whole);
-            whole
+            let mut making = Making { test_time: self.test_time, ..Making::default() };
+            making.put(SCRIPTS[script as usize].1);
+            making.finish()
         })
     }
 
@@ -124,22 +138,79 @@ pub(super) fn call(script: Script, hash: &str, keys: &Keys) -> Cmd {
     cmd
 }
 
-fn resolve(text: &'static str, test_time: bool, seen: &mut Vec<&'static str>, whole: &mut String) {
-    for line in text.lines() {
-        let part = line.strip_prefix(INCLUDE).map(str::trim);
-        let found = part.and_then(|name| PARTS.iter().find(|(part, _)| *part == name));
-        match found {
-            Some((name, _)) if seen.contains(name) => {}
-            Some((name, text)) => {
-                seen.push(name);
-                let text = if test_time && *name == SERVER_TIME { TEST_TIME } else { text };
-                resolve(text, test_time, seen, whole);
-            }
-            None => {
-                whole.push_str(line);
-                whole.push('\n');
+/// A script's text on its way.
+#[derive(Debug, Default)]
+struct Making {
+    test_time: bool,
+    /// Parts that are in it.
+    seen: Vec<&'static str>,
+    /// Names of the places of tables.
+    fields: Vec<(&'static str, Vec<&'static str>)>,
+    text: String,
+}
+
+impl Making {
+    fn put(&mut self, text: &'static str) {
+        for line in text.lines() {
+            let bare = line.trim_start();
+            let find = |name: &str| PARTS.iter().find(|(part, _)| *part == name.trim());
+            if let Some((name, text)) = bare.strip_prefix(INCLUDE).and_then(find) {
+                if !self.seen.contains(name) {
+                    self.seen.push(name);
+                    self.put(if self.test_time && *name == SERVER_TIME { TEST_TIME } else { text });
+                }
+            } else if let Some((_, text)) = bare.strip_prefix(INLINE).and_then(find) {
+                self.put(text);
+            } else if let Some(fields) = bare.strip_prefix(FIELDS) {
+                let mut names = fields.split_whitespace();
+                let table = names.next().unwrap_or_default();
+                match self.fields.iter_mut().find(|(known, _)| *known == table) {
+                    Some((_, places)) => places.extend(names),
+                    None => self.fields.push((table, names.collect())),
+                }
+            } else {
+                self.text.push_str(line);
+                self.text.push('\n');
             }
         }
+    }
+
+    /// The text with places for names.
+    fn finish(self) -> String {
+        let mut rest = self.text.as_str();
+        let mut whole = String::with_capacity(rest.len());
+        let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        // Word by word: a table's name is one of its own, and no field of another table.
+        while let Some(from) = rest.find(is_word) {
+            let (between, word) = rest.split_at(from);
+            let (word, after) = word.split_at(word.find(|c| !is_word(c)).unwrap_or(word.len()));
+            let place = |(_, places): &(&str, Vec<&str>)| {
+                let field = after.strip_prefix('.')?;
+                let name = &field[..field.find(|c| !is_word(c)).unwrap_or(field.len())];
+                Some((places.iter().position(|place| *place == name)? + 1, &field[name.len()..]))
+            };
+            let table = self.fields.iter().find(|(table, _)| *table == word && !between.ends_with('.'));
+            match (table.and_then(place), between.strip_suffix('&')) {
+                (Some((place, after)), Some(between)) => {
+                    whole.push_str(between);
+                    whole.push_str(&place.to_string());
+                    rest = after;
+                }
+                (Some((place, after)), None) => {
+                    whole.push_str(between);
+                    whole.push_str(word);
+                    whole.push_str(&format!("[{place}]"));
+                    rest = after;
+                }
+                (None, _) => {
+                    whole.push_str(between);
+                    whole.push_str(word);
+                    rest = after;
+                }
+            }
+        }
+        whole.push_str(rest);
+        whole
     }
 }
 
@@ -158,8 +229,23 @@ mod tests {
                 text.starts_with("#!lua"),
                 "{script:?}: the first line tells the server what the script may do"
             );
-            assert!(!text.contains(INCLUDE), "{script:?}: a part is missing");
-            for (part, content) in PARTS {
+            assert!(!text.contains(INCLUDE) && !text.contains(INLINE), "{script:?}: a part is missing");
+            for (at, _) in text.match_indices("n.").chain(text.match_indices("cfg.")) {
+                let comment = text[..at].rsplit('\n').next().is_some_and(|line| line.contains("--"));
+                let own = text[..at]
+                    .chars()
+                    .next_back()
+                    .is_none_or(|c| !c.is_ascii_alphanumeric() && c != '_' && c != '.');
+                let named = text[at..]
+                    .split_once('.')
+                    .is_some_and(|(_, name)| name.starts_with(|c: char| c.is_ascii_lowercase()));
+                assert!(
+                    comment || !own || !named,
+                    "{script:?}: no such place: {}",
+                    &text[at..text.len().min(at + 30)]
+                );
+            }
+            for (part, content) in PARTS.iter().filter(|(part, _)| part.starts_with("part_")) {
                 let first = content.lines().next().unwrap_or_default();
                 assert!(text.matches(first).count() <= 1, "{script:?} holds {part} twice");
             }
@@ -168,6 +254,15 @@ mod tests {
         let moved = Scripts::new(true);
         assert!(!moved.text(Script::Step).contains("redis.call('TIME')"));
         assert!(moved.text(Script::Step).contains(":clock"));
+    }
+
+    #[test]
+    fn names_of_places_become_places_where_they_stand_for_themselves() {
+        let mut making = Making::default();
+        making.put("-- @fields n a b\n-- @fields n c\nn.c = n.a + f(&n.b, x.n.a, in_n.a, n.aa, n.) -- n\n  -- @inline block_keep_call.lua");
+        let text = making.finish();
+        assert!(text.starts_with("n[3] = n[1] + f(2, x.n.a, in_n.a, n.aa, n.) -- n\n"), "{text}");
+        assert!(text.contains("'ZADD'"), "{text}");
     }
 
     #[test]

@@ -72,7 +72,6 @@ impl<'a> End<'a> {
             && spec.parent.is_none()
             && spec.dedup.is_none()
             && spec.group.is_none()
-            && spec.timeout_ms.is_none()
     }
 
     fn has_ended(&self) -> bool {

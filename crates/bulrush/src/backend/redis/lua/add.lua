@@ -11,26 +11,31 @@
 -- Reply  [now ms, [[i, code, detail]…], outbox list]; code 'i' same id (detail: state), 'k' same key, 'c' key conflict (detail: id), 'f' full;
 --        what is not listed is new. Or ['cfg', settings, version]: nothing was changed, check again
 -- Cost   O(n), + O(log d) a delayed or prioritized job (d: jobs in that set)
--- @include part_state.lua
+-- @include part_words.lua
 local got = call('HMGET', KEYS[1], 'cfg', 'n')
-read_config(got[1])
-if cfg.version ~= tonumber(ARGV[1]) then return moved_on() end
-read_counters(got[2])
+local counted = got[2]
+settings = got[1]
+-- @inline block_open.lua
+if cfg.version ~= tonumber(ARGV[1]) then return { 'cfg', call('HGET', KEYS[1], 'config') or '', cfg.version } end
 local total, p, hashes = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
 local at_record = 5 + p
-local all = unpack_all(ARGV, 6, at_record, total)
+local packs, first_pack, last_pack = ARGV, 6, at_record
+-- @inline block_unpack.lua
+local all = ids
 
--- The plain case: nothing special about any job but its owner, none of them known, and the list serves the default priority.
+-- The plain case: nothing special about any job but its owner, none of them known, and the list serves the default priority. Written out
+-- without functions: to make the two dozen of the long way costs more than all else that a call of one job does.
 local x = ARGV[5] ~= '' and cmsgpack.unpack(ARGV[5]) or {}
-local plain = not (x.w or x.W or x.p or x.l or x.g or x.d or x.b or x.c)
+local plain = n.groups == 0 and (cfg.depth_max == NONE or n.waiting + n.delayed + n.parents + total <= cfg.depth_max)
+  and not (x.w or x.W or x.p or x.l or x.g or x.d or x.b or x.c)
+if plain and n.list_prio ~= cfg.default_priority then
+  plain = n.listed == 0 and n.prioritized == 0
+  if plain then n.list_prio = cfg.default_priority end
+end
 if plain then
   local held = call('HMGET', KEYS[2], unpack(all))
   for i = 1, total do
     if held[i] then plain = false; break end
-  end
-  if n.groups > 0 or cfg.depth_max < NONE and n.waiting + n.delayed + n.parents + total > cfg.depth_max then plain = false end
-  if n.list_prio ~= cfg.default_priority then
-    if n.listed == 0 and n.prioritized == 0 then n.list_prio = cfg.default_priority else plain = false end
   end
 end
 if plain then
@@ -52,20 +57,27 @@ if plain then
   n.waiting, n.listed, n.added = waiting + total, n.listed + total, n.added + total
   -- While others wait before these, somebody has been woken, and passes the word on.
   if waiting == 0 and call('LLEN', KEYS[7]) == 0 then call('LPUSH', KEYS[7], 1) end
-  if x.t then use(64) end
-  for _, mine in ipairs(x.o or {}) do
-    use(32)
-    local ids = {}
-    for _, i in ipairs(mine[2]) do ids[#ids + 1] = all[i] end
-    call('LPUSH', KEYS[11] .. mine[1], unpack(ids))
-    call('LTRIM', KEYS[11] .. mine[1], 0, 9999)
+  if x.t and band(n.flags, 64) == 0 then n.flags = n.flags + 64 end
+  if x.o then
+    if band(n.flags, 32) == 0 then n.flags = n.flags + 32 end
+    for _, mine in ipairs(x.o) do
+      local ids = {}
+      for _, i in ipairs(mine[2]) do ids[#ids + 1] = all[i] end
+      call('LPUSH', KEYS[11] .. mine[1], unpack(ids))
+      call('LTRIM', KEYS[11] .. mine[1], 0, 9999)
+    end
   end
-  tell_packs('n', ARGV, 6, at_record, total, hashes)
-  publish(KEYS[6])
-  call('HSET', KEYS[1], 'n', counters())
+  local fields, happened = { 'o', hashes }, total
+  for i = 6, at_record do
+    fields[2 * i - 9], fields[2 * i - 8] = 'n', ARGV[i]
+  end
+  -- @inline block_publish.lua
+  n.seen = now
+  call('HSET', KEYS[1], 'n', pack(COUNTERS, unpack(n, 1, 33)))
   return { now, {}, {} }
 end
 
+-- @include part_state.lua
 -- @include part_limits.lua
 -- @include part_job.lua
 -- @include part_groups.lua
@@ -86,7 +98,7 @@ end
 if #refused < total then
   save_members()
   if wake then ring_the_bell() end
-  publish(KEYS[6])
+  publish()
   call('HSET', KEYS[1], 'n', counters())
 end
 return { now, refused, outbox }

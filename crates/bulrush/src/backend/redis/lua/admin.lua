@@ -14,9 +14,8 @@
 -- @include part_groups.lua
 -- @include part_moves.lua
 local got = call('HMGET', KEYS[1], 'cfg', 'n')
-read_config(got[1])
+open(got[1], got[2])
 if cfg.version ~= tonumber(ARGV[1]) then return moved_on() end
-read_counters(got[2])
 local LETTERS = { [WAITING] = 'w', [DELAYED] = 'd', [PARENT_WAITS] = 'p', [COMPLETED] = 'c', [FAILED] = 'f', [CANCELLED] = 'x' }
 local SCAN = 10000
 local command = ARGV[2]
@@ -362,7 +361,7 @@ end
 save_members()
 if wake and can_start() then ring_the_bell() end
 if got[2] or changed > 0 then
-  publish(KEYS[6])
+  publish()
   call('HSET', KEYS[1], 'n', counters())
 end
 return { now, table.concat(results), changed, more and 1 or 0, outbox }

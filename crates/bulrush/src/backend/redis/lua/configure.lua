@@ -10,12 +10,11 @@
 -- @include part_groups.lua
 -- @include part_moves.lua
 local got = call('HMGET', KEYS[1], 'cfg', 'n', 'config')
-read_config(got[1])
-read_counters(got[2])
+open(got[1], got[2])
 if got[3] == ARGV[2] then return { now, cfg.version } end
 local kept_none = cfg.events_max == 0
 local packed = pack('>I4', cfg.version + 1) .. sub(ARGV[1], 5)
-read_config(packed)
+open(packed, got[2])
 if kept_none and cfg.events_max > 0 and n.position > 0 then
   -- What happened while nothing was kept counts as one lost event, so that readers learn of it.
   n.position = n.position + 1

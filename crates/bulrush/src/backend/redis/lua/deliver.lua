@@ -14,9 +14,8 @@
 -- @include part_moves.lua
 -- @include part_add.lua
 local got = call('HMGET', KEYS[1], 'cfg', 'n')
-read_config(got[1])
+open(got[1], got[2])
 if cfg.version ~= tonumber(ARGV[1]) then return moved_on() end
-read_counters(got[2])
 local source = ARGV[2]
 local REMEMBERED = 86400000
 local PENDING = 'p'
@@ -157,7 +156,7 @@ save_members()
 if wake then ring_the_bell() end
 -- News that changes nothing does not make a queue that nobody has made.
 if got[2] or noted or happened > 0 or #outbox > 0 or n.added > 0 then
-  publish(KEYS[6])
+  publish()
   call('HSET', KEYS[1], 'n', counters())
 end
 return { now, outbox }

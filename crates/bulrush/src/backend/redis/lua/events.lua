@@ -8,8 +8,7 @@
 -- Cost   O(entries returned)
 -- @include part_state.lua
 local got = call('HMGET', KEYS[1], 'cfg', 'n')
-read_config(got[1])
-read_counters(got[2])
+open(got[1], got[2])
 local after = tonumber(ARGV[1])
 local function position(row) return tonumber(string.match(row[1], '^%d+')) end
 -- The stream is trimmed by whole entries, and late; the window that is promised holds the newest events alone.

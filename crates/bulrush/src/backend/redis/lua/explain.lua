@@ -14,8 +14,7 @@
 local PACKS, STEP = 1000, 2147483648
 local id, counted = ARGV[1], tonumber(ARGV[2])
 local got = call('HMGET', KEYS[1], 'cfg', 'n')
-read_config(got[1])
-read_counters(got[2])
+open(got[1], got[2])
 local j = load(id)
 if not j then return { now } end
 

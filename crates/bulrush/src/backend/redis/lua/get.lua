@@ -7,7 +7,7 @@
 --        children pending or false]
 -- Cost   O(ids)
 -- @include part_state.lua
-read_counters(call('HGET', KEYS[1], 'n'))
+open(nil, call('HGET', KEYS[1], 'n'))
 local BIG = 64
 local reply, records, active = {}, call('HMGET', KEYS[2], unpack(ARGV)), call('HMGET', KEYS[18], unpack(ARGV))
 local function rows(key, flag) return band(n.flags, flag) ~= 0 and call('HMGET', key, unpack(ARGV)) or {} end

@@ -9,8 +9,7 @@
 -- @include part_state.lua
 -- @include part_limit_seen.lua
 local got = call('HMGET', KEYS[1], 'cfg', 'n', 'config', 'pass')
-read_config(got[1])
-read_counters(got[2])
+open(got[1], got[2])
 local WAITING, TOMBS_SEEN, PRIORITIES, LANES, GROUPS = 119, 100, 64, 256, 1000
 local STEP = 2147483648
 

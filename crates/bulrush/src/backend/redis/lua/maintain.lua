@@ -11,12 +11,11 @@
 -- @include part_trim.lua
 -- @include part_maintain.lua
 local got = call('HMGET', KEYS[1], 'cfg', 'n')
-read_config(got[1])
-read_counters(got[2])
+open(got[1], got[2])
 local maintained = maintain()
 if not got[1] and not got[2] then return { now, maintained } end
 save_members()
 if wake then ring_the_bell() end
-publish(KEYS[6])
+publish()
 call('HSET', KEYS[1], 'n', counters())
 return { now, maintained }

@@ -8,6 +8,7 @@ local function settle_batch(done, held, at_pack, at_record, total)
     for i = 1, total do call('HSET', KEYS[18], done[i], held[i]) end
     return false
   end
+  if band(n.flags, 64) ~= 0 then call('ZREM', KEYS[25], unpack(done)) end
   local head, kv = pack('>BBI4I6', 2, 99, n.gen, now), { unpack(done, 1, 2 * total) }
   for k = 1, total do
     kv[2 * k - 1] = done[k]
@@ -24,7 +25,7 @@ end
 
 -- What this call takes, and the entries of the active hash for it; equal ones are one string.
 local ids, records, packs = {}, {}, {}
-local start, entries = nil, {}
+local entries = {}
 local function entry_of(record, group)
   local rest = sub(record, 30, 33) .. (group or '')
   local entry = entries[rest]
@@ -133,7 +134,12 @@ local function take_packs(room)
     end
     if #deadlines > 0 then call('ZADD', KEYS[25], unpack(deadlines)) end
   end
-  call('HSET', KEYS[18], unpack(kv))
+  if n.active == 0 then
+    call('HSET', KEYS[18], WIDE, '', unpack(kv))
+    call('HDEL', KEYS[18], WIDE)
+  else
+    call('HSET', KEYS[18], unpack(kv))
+  end
   n.active = n.active + taken
   -- Who is at its cap has had its turn.
   if cfg.group_concurrency > 0 and n.active >= cfg.group_concurrency then n.turn_left = 0 end

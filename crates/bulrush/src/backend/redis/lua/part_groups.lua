@@ -5,7 +5,7 @@
 local members, listed = {}, nil
 local function setting(member)
   if member ~= '-' then
-    if not listed then listed = cfg.listed ~= '' and cmsgpack.unpack(cfg.listed) or {} end
+    if not listed then listed = settings and #settings >= cfg.rest and cmsgpack.unpack(sub(settings, cfg.rest)) or {} end
     local own = listed[sub(member, 2)]
     if own then return own[1], own[2] end
   end

@@ -104,8 +104,8 @@ local function maintain()
   if now >= grace then rescued, more = rescue() end
   local full
   trimmed, full = trim_completed(SLICE)
-  local f = trim_set(KEYS[20], 'failed', cfg.keep_f, cfg.age_f, SLICE)
-  local x = trim_set(KEYS[21], 'cancelled', cfg.keep_x, cfg.age_x, SLICE)
+  local f = trim_set(KEYS[20], &n.failed, cfg.keep_f, cfg.age_f, SLICE)
+  local x = trim_set(KEYS[21], &n.cancelled, cfg.keep_x, cfg.age_x, SLICE)
   local keys = call('ZRANGE', KEYS[9], '-inf', int(now), 'BYSCORE', 'LIMIT', 0, SLICE)
   for i = 1, #keys do
     -- A key that was held anew meanwhile has another end, and a place of its own in the set.

@@ -15,8 +15,7 @@
 -- @include part_maintain.lua
 local worker = ARGV[1]
 local got = call('HMGET', KEYS[1], 'cfg', 'n', 'r' .. worker)
-read_config(got[1])
-read_counters(got[2])
+open(got[1], got[2])
 local met = call('ZSCORE', KEYS[22], worker) and 1 or 0
 call('ZADD', KEYS[22], 'GT', int(now + cfg.lease_ms), worker)
 call('HSET', KEYS[1], 'i' .. worker, ARGV[2])
@@ -51,6 +50,6 @@ if n.cancels > 0 then
 end
 save_members()
 if wake then ring_the_bell() end
-publish(KEYS[6])
+publish()
 call('HSET', KEYS[1], 'n', counters())
 return { now, met, stop, maintained, cfg.lease_ms }

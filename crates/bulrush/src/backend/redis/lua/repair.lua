@@ -62,8 +62,7 @@ local function put_in_place(j, listed_wrong)
 end
 
 local function mend()
-  read_config(got[1])
-  read_counters(got[2])
+  open(got[1], got[2])
   if what == 'job' then
     local j = load(ARGV[2])
     if j then
@@ -142,7 +141,7 @@ local function mend()
     done = 1
   elseif sub(got[2] or '', 7) == sub(ARGV[2], 7) then
     -- Nothing has changed since it was counted.
-    read_counters(ARGV[3])
+    open(settings, ARGV[3])
     local from = 5
     for _ = 1, tonumber(ARGV[4]) do
       local g = member(ARGV[from])
@@ -164,7 +163,7 @@ if not pcall(mend) then return { 0 } end
 if done == 1 then
   save_members()
   if can_start() then ring_the_bell() end
-  publish(KEYS[6])
+  publish()
   call('HSET', KEYS[1], 'n', counters())
 end
 return { done }

@@ -12,8 +12,7 @@
 -- @include part_moves.lua
 local worker, number = ARGV[1], tonumber(ARGV[2])
 local got = call('HMGET', KEYS[1], 'cfg', 'n', 'w' .. worker)
-read_config(got[1])
-read_counters(got[2])
+open(got[1], got[2])
 local last = got[3]
 if last then
   local last_number = unpack_struct('>I6', last)
@@ -55,7 +54,7 @@ for i = 5, 4 + 2 * ARGV[4], 2 do
 end
 save_members()
 if can_start() then ring_the_bell() end
-publish(KEYS[6])
+publish()
 call('ZADD', KEYS[22], 'GT', int(now + cfg.lease_ms), worker)
 call('HSET', KEYS[1], 'n', counters(), 'w' .. worker, pack('>I6I6I6I6', number, now + cfg.lease_ms, n.outbox, n.outbox), 'i' .. worker, ARGV[3])
 return { now, returned, lost }

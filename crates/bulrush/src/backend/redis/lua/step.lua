@@ -4,7 +4,7 @@
 -- Safe to repeat: the call number of the last step is kept with what it settled, and the jobs it took are found by their tokens.
 -- KEYS   all, as in every script (keys.rs)
 -- ARGV   1 version of the settings the call was checked with   2 worker (8 bytes)   3 call   4 want   5 n
---        6 outcome codes, a letter a job, or '' (all complete, none with parent, dedup key, follow-ups, group or time-out)
+--        6 outcome codes, a letter a job, or '' (all complete, none with parent, dedup key, follow-ups or group)
 --        7 p   8 owner hashes, 8 bytes each, or ''   9 extras (msgpack) or ''   10 g
 --        then g pairs: active entry expected, for how many jobs in a row; then p packs of the n ids, at most 255 in each, generation 0;
 --        then n records without their first 12 bytes (version, state, generation, at)
@@ -15,18 +15,16 @@
 --        [[place among the taken, payload]…] of large ones, next due ms or 0, limited until ms or 0, paused 0|1, known 0|1, outbox list,
 --        ids that somebody asked to stop; of a repeat when what it took has started], or ['late', last call], or ['cfg', settings, version]: nothing was changed, check again
 -- Cost   O(n + taken + trimmed), + O(log d) a job in a sorted set; promotes at most 1,000, trims at most 2n
--- @include part_state.lua
--- @include part_limits.lua
--- @include part_trim.lua
--- @include part_batch.lua
+-- @include part_words.lua
 local worker, number, want, total = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local codes, g = ARGV[6], tonumber(ARGV[10])
 local got = call('HMGET', KEYS[1], 'cfg', 'n', 'w' .. worker)
-read_config(got[1])
-if cfg.version ~= tonumber(ARGV[1]) then return moved_on() end
-read_counters(got[2])
-local last = got[3]
+local counted, last = got[2], got[3]
+settings = got[1]
+-- @inline block_open.lua
+if cfg.version ~= tonumber(ARGV[1]) then return { 'cfg', call('HGET', KEYS[1], 'config') or '', cfg.version } end
 local nonce = worker .. pack('>I6', number)
+local start = nonce .. pack('>BI6', 0, now)
 
 -- A worker that is not known (new, rescued, or of a store that lost its table) says hello first. Until then it settles what its tokens
 -- still hold, and neither takes nor comes back to life: its call may have been long on its way.
@@ -35,23 +33,177 @@ if last then
   last_number, leased, posted_from, posted_till = unpack_struct('>I6I6I6I6', last)
   if number < last_number then return { 'late', last_number } end
 end
-local p = tonumber(ARGV[7])
 local at_pack = 10 + 2 * g
-local at_record = at_pack + p
-start = nonce .. pack('>BI6', 0, now)
+local at_record = at_pack + tonumber(ARGV[7])
 
 -- Whether all that has ended is plain and held under its token.
-local done = total > 0 and unpack_all(ARGV, at_pack + 1, at_record, total) or {}
-local held = total > 0 and call('HMGET', KEYS[18], unpack(done)) or {}
-local plain, seen = codes == '', 0
-for k = 1, g do
-  local expected, till = ARGV[9 + 2 * k], seen + ARGV[10 + 2 * k]
-  for m = seen + 1, till do
-    if held[m] ~= expected then plain = false end
+local plain, done, held = codes == '', {}, {}
+if total > 0 then
+  local packs, first_pack, last_pack = ARGV, at_pack + 1, at_record
+  -- @inline block_unpack.lua
+  done, held = ids, call('HMGET', KEYS[18], unpack(ids))
+  local seen = 0
+  for k = 1, g do
+    local expected, till = ARGV[9 + 2 * k], seen + ARGV[10 + 2 * k]
+    for m = seen + 1, till do
+      if held[m] ~= expected then plain = false end
+    end
+    seen = till
   end
-  seen = till
 end
 
+-- The hot path: a known worker's plain completions, and plain jobs to take from the list, which holds no tombstones. Written out without
+-- functions: to make the dozens of the long way costs more than all else that a call of one job does. Everything else is below.
+local hot, first_due = false, 0
+if last and number > last_number and plain and n.groups == 0 and n.prioritized == 0 and n.tombs == 0 and n.dtombs == 0 and n.cancels == 0
+  and band(n.flags, 31) == 0 and n.limited <= now and cfg.rate_max == 0 and cfg.group_concurrency == 0 and cfg.call_bytes >= 1024 * want then
+  hot = true
+  if n.delayed > 0 then
+    first_due = tonumber(call('ZRANGE', KEYS[5], 0, 0, 'WITHSCORES')[2] or nil) or 0
+    hot = first_due > now
+  end
+end
+if hot and total > 0 then
+  if total == n.active then call('HSET', KEYS[18], WIDE, '') end
+  if call('HDEL', KEYS[18], unpack(done)) < total then
+    -- A job stands twice in the call. All goes back, and they are settled one by one.
+    for i = 1, total do call('HSET', KEYS[18], done[i], held[i]) end
+    call('HDEL', KEYS[18], WIDE)
+    hot, plain = false, false
+  end
+end
+if hot then
+  local fields, happened = {}, 0
+  if total > 0 then
+    fields = { 'o', ARGV[8] }
+    if band(n.flags, 64) ~= 0 then call('ZREM', KEYS[25], unpack(done)) end
+    local head, kv = pack('>BBI4I6', 2, 99, n.gen, now), { unpack(done, 1, 2 * total) }
+    for k = 1, total do
+      kv[2 * k - 1] = done[k]
+      kv[2 * k] = head .. ARGV[at_record + k]
+    end
+    call('HSET', KEYS[2], unpack(kv))
+    local stamp = pack('>I6I4', now, n.gen)
+    for k = at_pack + 1, at_record do
+      call('LPUSH', KEYS[19], stamp, ARGV[k])
+      fields[#fields + 1] = 'c'
+      fields[#fields + 1] = ARGV[k]
+    end
+    n.completed, n.t_completed, n.active, happened = n.completed + total, n.t_completed + total, n.active - total, total
+    local budget = 2 * total
+    local owner_in, shrink_owner
+    if band(n.flags, 32) ~= 0 then
+      -- @inline block_owners.lua
+    end
+    -- @inline block_trim.lua
+  end
+
+  local room, taken, packs, records = math.min(want, 1000, cfg.call_items, n.listed), 0, {}, {}
+  if cfg.concurrency > 0 then room = math.min(room, cfg.concurrency - n.active) end
+  if room > 0 then
+    local ids = { unpack(ARGV, 1, room) }
+    while taken < room do
+      local more = call('RPOP', KEYS[3], math.ceil((room - taken) / 16))
+      if not more then
+        -- The list holds less than it should: the long way finds out.
+        n.tombs = n.tombs + 1
+        break
+      end
+      for i = 1, #more do
+        local whole = more[i]
+        local k = byte(whole)
+        local mine = { unpack_struct(string.rep('Bc0', k), whole, 6) }
+        if taken + k > room then
+          -- More than wanted: the rest of the pack goes back to the head.
+          local fit, cut = room - taken, 6
+          for m = 1, fit do cut = cut + 1 + #mine[m] end
+          call('RPUSH', KEYS[3], char(k - fit) .. sub(whole, 2, 5) .. sub(whole, cut))
+          whole, k = char(fit) .. sub(whole, 2, 5) .. sub(whole, 6, cut - 1), fit
+        end
+        for m = 1, k do ids[taken + m] = mine[m] end
+        taken = taken + k
+        packs[#packs + 1] = whole
+      end
+    end
+    if taken > 0 then records = call('HMGET', KEYS[2], unpack(ids, 1, taken)) end
+    for i = 1, taken do
+      if not records[i] then
+        -- A record that somebody deleted by hand must not stop the queue: all goes back, and counts as a tombstone, which the long way drops.
+        for k = #packs, 1, -1 do call('RPUSH', KEYS[3], packs[k]) end
+        n.tombs, taken, packs, records = n.tombs + 1, 0, {}, {}
+        break
+      end
+    end
+    if taken > 0 then
+      local kv = { unpack(ids, 1, 2 * taken) }
+      if band(n.flags, 64) == 0 then
+        local entry = start .. '\0\0\0\0'
+        for i = 1, taken do
+          kv[2 * i - 1] = ids[i]
+          kv[2 * i] = entry
+        end
+      else
+        local entries, deadlines = {}, {}
+        for i = 1, taken do
+          local seconds = sub(records[i], 30, 33)
+          local entry = entries[seconds]
+          if not entry then
+            entry = start .. seconds
+            entries[seconds] = entry
+          end
+          kv[2 * i - 1] = ids[i]
+          kv[2 * i] = entry
+          if seconds ~= '\0\0\0\0' then
+            deadlines[#deadlines + 1] = string.format('%d', now + unpack_struct('>I4', seconds) * 1000 + 30000)
+            deadlines[#deadlines + 1] = ids[i]
+          end
+        end
+        if #deadlines > 0 then call('ZADD', KEYS[25], unpack(deadlines)) end
+      end
+      if n.active == 0 then call('HSET', KEYS[18], WIDE, '', unpack(kv)) else call('HSET', KEYS[18], unpack(kv)) end
+      -- Whose turn it is among groups, should there ever be some.
+      local left = n.turn_left == 0 and cfg.weight or n.turn_left
+      n.waiting, n.listed, n.active = n.waiting - taken, n.listed - taken, n.active + taken
+      n.turn_left = n.waiting == 0 and 0 or (left - taken) % cfg.weight
+      local owners = ''
+      if cfg.events_max > 0 and band(n.flags, 32) ~= 0 then
+        local hashes = {}
+        for i = 1, taken do
+          local record = records[i]
+          local flags = byte(record, 20)
+          local at = band(flags, 1) ~= 0 and 53 or 39
+          hashes[i] = band(flags, 8) ~= 0 and sub(record, at, at + 7) or NOBODY
+        end
+        owners = table.concat(hashes)
+      end
+      local at = #fields
+      fields[at + 1], fields[at + 2] = 'o', owners
+      for k = 1, #packs do fields[at + 2 * k + 1], fields[at + 2 * k + 2] = 'a', packs[k] end
+      happened = happened + taken
+      if n.waiting == 0 then
+        at = #fields
+        fields[at + 1], fields[at + 2] = 'm', 'e\0' .. NOBODY
+        happened = happened + 1
+      end
+    end
+  end
+  if n.active == taken and n.active + total > 0 then call('HDEL', KEYS[18], WIDE) end
+  if n.waiting > 0 and (cfg.concurrency == 0 or n.active < cfg.concurrency) and call('LLEN', KEYS[7]) == 0 then
+    call('LPUSH', KEYS[7], 1)
+  end
+  if happened > 0 then
+    -- @inline block_publish.lua
+  end
+  -- @inline block_keep_call.lua
+  n.seen = now
+  call('HSET', KEYS[1], 'n', pack(COUNTERS, unpack(n, 1, 33)), 'w' .. worker, pack('>I6I6I6I6', number, leased, n.outbox, n.outbox))
+  return { now, '', packs, records, {}, first_due, 0, 0, 1, {}, {} }
+end
+
+-- @include part_state.lua
+-- @include part_limits.lua
+-- @include part_trim.lua
+-- @include part_batch.lua
 -- How many jobs may start now.
 local function allowance(want)
   local room = math.min(want, 1000, cfg.call_items)
@@ -61,33 +213,6 @@ local function allowance(want)
   if cfg.rate_max > 0 and room > 0 then room = math.min(room, rate_room()) end
   return room
 end
--- Keeps the call and its answer's settle codes. The lease moves with every call, but a tenth of it late at most: a call in between saves
--- the write. What is kept is until when the lease lasts: it may have become longer since.
-local function keep_call(settled, outbox_before)
-  if now + cfg.lease_ms - leased >= cfg.lease_ms / 10 then
-    leased = now + cfg.lease_ms
-    call('ZADD', KEYS[22], 'GT', int(leased), worker)
-  end
-  call('HSET', KEYS[1], 'n', counters(), 'w' .. worker, pack('>I6I6I6I6', number, leased, outbox_before, n.outbox) .. settled)
-end
-
--- The hot path: a known worker's plain completions, and plain jobs to take. Everything else is below.
-if last and number > last_number and plain and n.groups == 0 and n.delayed == 0 and n.dtombs == 0 and n.cancels == 0
-  and band(n.flags, 30) == 0 and cfg.call_bytes >= 1024 * want
-  and (total == 0 or settle_batch(done, held, at_pack, at_record, total)) then
-  local room = allowance(want)
-  if room > 0 and n.waiting > 0 then
-    take_packs(room)
-    if #ids > 0 and cfg.rate_max > 0 then record_starts(#ids) end
-    if #ids > 0 and n.waiting == 0 and cfg.events_max > 0 then tell('e', '') end
-  end
-  local limited = limited_until()
-  if can_start() then ring_the_bell() end
-  publish(KEYS[6])
-  keep_call('', n.outbox)
-  return { now, '', packs, records, {}, 0, limited, band(n.flags, 1), 1, {}, {} }
-end
-
 -- @include part_job.lua
 -- @include part_groups.lua
 -- @include part_moves.lua
@@ -252,8 +377,8 @@ if total > 0 then
       i = i + ARGV[10 + 2 * k]
     end
     if ended[1] > 0 then trim_completed(2 * ended[1]) end
-    if ended[2] > 0 then trim_set(KEYS[20], 'failed', cfg.keep_f, cfg.age_f, 2 * ended[2]) end
-    if ended[3] > 0 then trim_set(KEYS[21], 'cancelled', cfg.keep_x, cfg.age_x, 2 * ended[3]) end
+    if ended[2] > 0 then trim_set(KEYS[20], &n.failed, cfg.keep_f, cfg.age_f, 2 * ended[2]) end
+    if ended[3] > 0 then trim_set(KEYS[21], &n.cancelled, cfg.keep_x, cfg.age_x, 2 * ended[3]) end
     settled = table.concat(result)
     if settled == string.rep('o', total) then settled = '' end
   end
@@ -355,9 +480,10 @@ end
 local due, limited = next_due(), limited_until()
 save_members()
 if can_start() then ring_the_bell() end
-publish(KEYS[6])
+publish()
 if met == 1 then
-  keep_call(settled, outbox_before)
+  -- @inline block_keep_call.lua
+  call('HSET', KEYS[1], 'n', counters(), 'w' .. worker, pack('>I6I6I6I6', number, leased, outbox_before, n.outbox) .. settled)
 elseif changed then
   call('HSET', KEYS[1], 'n', counters())
 end

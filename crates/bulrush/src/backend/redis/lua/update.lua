@@ -9,9 +9,8 @@
 -- @include part_state.lua
 -- @include part_job.lua
 local got = call('HMGET', KEYS[1], 'cfg', 'n')
-read_config(got[1])
+open(got[1], got[2])
 if cfg.version ~= tonumber(ARGV[1]) then return moved_on() end
-read_counters(got[2])
 local result, at, wrote, alive = {}, 3, false, {}
 for i = 1, tonumber(ARGV[2]) do
   local id, nonce, kind = ARGV[at], ARGV[at + 1], ARGV[at + 2]
@@ -69,7 +68,7 @@ for i = 1, tonumber(ARGV[2]) do
 end
 if wrote then
   for worker in pairs(alive) do call('ZADD', KEYS[22], 'GT', int(now + cfg.lease_ms), worker) end
-  publish(KEYS[6])
+  publish()
   call('HSET', KEYS[1], 'n', counters())
 end
 return { now, table.concat(result) }

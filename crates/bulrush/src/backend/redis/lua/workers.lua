@@ -5,7 +5,7 @@
 -- Reply  [now ms, [[worker, lease end ms, what it tells of itself, JSON, or false]…], [[id, worker]…] of all active jobs]
 -- Cost   O(workers + active jobs)
 -- @include part_state.lua
-read_counters(call('HGET', KEYS[1], 'n'))
+open(nil, call('HGET', KEYS[1], 'n'))
 local rows, running = {}, {}
 local live = call('ZRANGE', KEYS[22], '(' .. int(now), '+inf', 'BYSCORE', 'WITHSCORES')
 for i = 1, #live, 2 do

@@ -1,4 +1,4 @@
-//! The packed counters, taken apart and put together. Their order and their widths stand in `lua/part_state.lua`.
+//! The packed counters, taken apart and put together. Their order and their widths stand in `lua/part_words.lua`.
 
 /// A counter that a check compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +76,7 @@ mod tests {
 
     /// The script's own format.
     fn format() -> Vec<usize> {
-        let text = include_str!("../lua/part_state.lua");
+        let text = include_str!("../lua/part_words.lua");
         let line =
             text.lines().find_map(|line| line.strip_prefix("local COUNTERS = '>")).expect("it is there");
         let mut widths = Vec::new();
@@ -93,14 +93,10 @@ mod tests {
     #[test]
     fn counters_are_read_and_written_as_the_scripts_do() {
         assert_eq!(format(), WIDTHS);
-        let text = include_str!("../lua/part_state.lua");
-        let from = text.find("local function counters()").expect("it is there");
-        let to = text[from..].find("end").expect("it ends");
-        let names: Vec<&str> = text[from..from + to]
-            .split("n.")
-            .skip(1)
-            .map(|part| part.split([',', ')']).next().unwrap_or_default())
-            .collect();
+        let text = include_str!("../lua/part_words.lua");
+        let lists = text.lines().filter_map(|line| line.strip_prefix("-- @fields n "));
+        let names: Vec<&str> = lists.flat_map(str::split_whitespace).collect();
+        assert_eq!(names.len(), WIDTHS.len());
         for (counter, name) in [
             (Counter::Waiting, "waiting"),
             (Counter::Cancelled, "cancelled"),
@@ -112,10 +108,9 @@ mod tests {
             (Counter::Cancels, "cancels"),
             (Counter::Groups, "groups"),
         ] {
-            // The first is the moment, which is no name of a counter there.
-            assert_eq!(names[counter as usize - 1], name, "{counter:?}");
+            assert_eq!(names[counter as usize], name, "{counter:?}");
         }
-        assert_eq!((names[TICKET - 1], names[LIST_PRIORITY - 1]), ("ticket", "list_prio"));
+        assert_eq!((names[TICKET], names[LIST_PRIORITY]), ("ticket", "list_prio"));
         let mut counters = Counters::none(5);
         counters.set(Counter::Position, 1 << 50);
         let packed = counters.encode();
