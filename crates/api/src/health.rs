@@ -1,4 +1,4 @@
-//! GET `/health`, `/health/live` and `/health/ready`: states only, no versions, hosts or counts.
+//! GET `/health`, `/health/live` and `/health/ready`: states, and what keeps the engine from being relied on; no versions or hosts.
 
 use std::sync::Arc;
 
@@ -8,6 +8,9 @@ use bulrush_service::{Check, Health, Phase, Report};
 use serde_json::{Value, json};
 
 use crate::state::{Deps, State};
+
+/// The part that is the engine's own judgement of its store.
+const CONDITION: &str = "engine_condition";
 
 /// Adds the API's parts to what is told of the process.
 pub fn watch(health: &Health, deps: &Deps, catalog: &Catalog) {
@@ -24,6 +27,13 @@ pub fn watch(health: &Health, deps: &Deps, catalog: &Catalog) {
         })
     });
     health.watch("engine", check);
+    // What is known already: a server that may delete jobs answers like any other.
+    let engine = deps.inspect.clone();
+    let check: Check = Arc::new(move || {
+        let hindrances: Vec<_> = engine.condition().hindrances().map(ToString::to_string).collect();
+        Box::pin(async move { if hindrances.is_empty() { Ok(()) } else { Err(hindrances.join("; ")) } })
+    });
+    health.watch(CONDITION, check);
     let store = deps.store.clone();
     let check: Check = Arc::new(move || {
         let store = store.clone();
@@ -35,19 +45,22 @@ pub fn watch(health: &Health, deps: &Deps, catalog: &Catalog) {
 /// The seeds' shape: `redis` is the engine's store whatever it is, `postgres` the database.
 pub async fn health(state: web::Data<State>) -> HttpResponse {
     let report = state.shared.health.report().await;
-    let word = |name: &str| if report.parts.get(name).copied().unwrap_or(false) { "up" } else { "down" };
+    let up = |name: &str| report.parts.get(name).copied().unwrap_or(false);
+    let word = |up: bool| if up { "up" } else { "down" };
     let mut body = json!({
         "status": if report.is_well() { "healthy" } else { status_word(&report) },
         "services": {
-            "postgres": word("store"),
-            "analytics_rollups": word("store"),
-            "redis": word("engine"),
-            "queues": word("engine"),
+            "postgres": word(up("store")),
+            "analytics_rollups": word(up("store")),
+            "redis": word(up("engine")),
+            "queues": word(up("engine") && up(CONDITION)),
         },
     });
     if let Ok(deps) = state.deps() {
         body["backend"] = Value::from(deps.backend);
+        body["durability"] = Value::from(deps.inspect.condition().durability.as_str());
     }
+    tell_reasons(&mut body, &report, &state);
     answer(report.is_well(), &body)
 }
 
@@ -59,10 +72,23 @@ pub async fn live() -> HttpResponse {
 /// Whether to send it requests.
 pub async fn ready(state: web::Data<State>) -> HttpResponse {
     let report = state.shared.health.report().await;
-    answer(
-        report.is_well(),
-        &json!({"status": if report.is_well() { "ready" } else { status_word(&report) }}),
-    )
+    let mut body = json!({"status": if report.is_well() { "ready" } else { status_word(&report) }});
+    tell_reasons(&mut body, &report, &state);
+    answer(report.is_well(), &body)
+}
+
+/// Why the engine is not to be relied on, and what puts it right. What else is down is in the log.
+fn tell_reasons(body: &mut Value, report: &Report, state: &State) {
+    if report.phase != Phase::Ready || report.parts.get(CONDITION) != Some(&false) {
+        return;
+    }
+    if let Ok(deps) = state.deps() {
+        let condition = deps.inspect.condition();
+        let reasons = condition.hindrances().map(|check| {
+            json!({"check": check.what, "reason": check.found, "cure": check.cure.as_deref().unwrap_or_default()})
+        });
+        body["reasons"] = reasons.collect();
+    }
 }
 
 fn status_word(report: &Report) -> &'static str {

@@ -9,7 +9,7 @@ use bulrush_api::{ApiArgs, Deps, Server, Shared};
 use bulrush_service::args::{
     EngineArgs, SealArgs, StoreArgs, TelemetryArgs, TokenArgs, catalog, environment,
 };
-use bulrush_service::{Drained, Health, Metrics, Problems, Secret, Shutdown, telemetry};
+use bulrush_service::{Drained, Health, Metrics, Problems, Secret, Shutdown, log_engine, telemetry};
 use bulrush_store::{Objects, Store};
 use clap::Parser;
 
@@ -80,6 +80,7 @@ async fn main() -> anyhow::Result<()> {
             return Ok(());
         }
     };
+    log_engine(&*backend);
     server.serve(Deps::of(&backend, store.clone(), objects));
     shutdown.begun().await;
     let drained = server.stop(&shutdown).await;

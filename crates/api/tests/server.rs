@@ -37,6 +37,7 @@ async fn a_server_answers_before_it_is_ready_and_becomes_so() {
             "status": "healthy",
             "services": {"postgres": "up", "analytics_rollups": "up", "redis": "up", "queues": "up"},
             "backend": "memory",
+            "durability": "volatile",
         })
     );
     api.get(Who::Ada, "/api/jobs").await.expect(200);
@@ -53,6 +54,11 @@ async fn a_part_that_goes_away_is_told_and_requests_get_503() {
     assert_eq!(
         (&health["services"]["redis"], &health["services"]["postgres"]),
         (&json!("down"), &json!("up"))
+    );
+    let ready = open(&api, "/health/ready").await.expect(503);
+    assert_eq!(
+        (&ready["status"], &ready["reasons"][0]["reason"]),
+        (&json!("unhealthy"), &json!("it was closed"))
     );
     assert_eq!(open(&api, "/metrics").await.status, 200, "what it knows of itself is still told");
 }

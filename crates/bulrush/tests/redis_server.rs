@@ -273,6 +273,36 @@ async fn what_answers_and_is_no_redis_says_so() {
 }
 
 #[tokio::test]
+async fn a_server_that_is_too_old_is_refused_with_its_version_and_the_one_to_use() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port can be had");
+    let address = format!("redis://{}", listener.local_addr().expect("it has an address"));
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut request = [0; 4_096];
+                while let Ok(n @ 1..) = stream.read(&mut request).await {
+                    // Whole commands come at once; the name is the second line after the star's.
+                    let text = String::from_utf8_lossy(&request[..n]).into_owned();
+                    for command in text.split('*').skip(1) {
+                        let reply: &[u8] = match command.lines().nth(2) {
+                            Some("INFO") => b"$20\r\nredis_version:6.2.14\r\n",
+                            Some("CONFIG") => b"-ERR unknown command 'CONFIG'\r\n",
+                            Some("PING") => b"+PONG\r\n",
+                            _ => b"+OK\r\n",
+                        };
+                        let _ = stream.write_all(reply).await;
+                    }
+                }
+            });
+        }
+    });
+    let error = connect(&address).await.map(drop).expect_err("it is too old");
+    assert!(matches!(error, Error::Server { fault: ServerFault::Version, .. }), "{error:?}");
+    let told = error.to_string();
+    assert!(told.contains("6.2.14") && told.contains("7.0"), "{told}");
+}
+
+#[tokio::test]
 async fn a_server_that_does_not_answer_is_given_up_and_one_that_is_not_there_is_unreachable() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port can be had");
     let there = listener.local_addr().expect("it has an address");

@@ -10,7 +10,9 @@ use bulrush::{Client, backend};
 use bulrush_api::{ApiConfig, Deps, Server, Shared};
 use bulrush_catalog::Catalog;
 use bulrush_sandbox::{Sandbox, SandboxConfig};
-use bulrush_service::{DataDir, Health, Metrics, Sealing, Secret, Shutdown, TokenKeys, configure_queues};
+use bulrush_service::{
+    DataDir, Health, Metrics, Sealing, Secret, Shutdown, TokenKeys, configure_queues, log_engine,
+};
 use bulrush_store::{Objects, Store};
 use bulrush_upstream::{UpstreamConfig, Upstreams};
 use bulrush_worker_enrichment::{Dependencies, Settings, Workers, summary_queue};
@@ -54,6 +56,7 @@ impl Platform {
         let engine_url =
             plan.engine.as_ref().map_or_else(|| plan.data.engine_url(), |url| url.expose().to_owned());
         let backend = backend::connect(&engine_url).await.context("the engine could not be opened")?;
+        log_engine(&*backend);
         let database_url =
             plan.database.as_ref().map_or_else(|| plan.data.database_url(), |url| url.expose().to_owned());
         let store = Store::open(&database_url).await.context("the database could not be opened")?;

@@ -1,7 +1,24 @@
 //! Bringing the catalogue to the engine.
 
-use bulrush::port::{Maintain, Result};
+use bulrush::port::{Backend, Maintain, Result};
 use bulrush_catalog::Catalog;
+
+/// Says at the start which store the engine has, what an acknowledged job survives there, and whether it can be relied on.
+pub fn log_engine(engine: &dyn Backend) {
+    let condition = engine.condition();
+    let (backend, durability) = (engine.kind(), condition.durability.as_str());
+    if condition.is_ready() {
+        tracing::info!(backend, durability, "the engine's store is open");
+    } else {
+        let hindrances: Vec<String> = condition.hindrances().map(ToString::to_string).collect();
+        tracing::error!(
+            backend,
+            durability,
+            why = hindrances.join("; "),
+            "the engine's store is open and not ready"
+        );
+    }
+}
 
 /// Gives every queue of the engine the settings of the catalogue. Done at the start of whatever owns the queues (`serve`, the
 /// scheduler, a worker for its own); doing it again changes nothing.

@@ -52,6 +52,8 @@ struct Inner {
     phase: RwLock<Phase>,
     checks: RwLock<Vec<(&'static str, Check)>>,
     last: Mutex<Option<(Instant, Report)>>,
+    /// What was wrong with each part when it was last asked: told once, however often somebody asks.
+    problems: RwLock<BTreeMap<&'static str, String>>,
 }
 
 impl fmt::Debug for Health {
@@ -66,6 +68,7 @@ impl Default for Health {
             phase: RwLock::new(Phase::Starting),
             checks: RwLock::default(),
             last: Mutex::default(),
+            problems: RwLock::default(),
         }))
     }
 }
@@ -111,14 +114,32 @@ impl Health {
                 Ok(Err(problem)) => Some(problem),
                 Err(_) => Some(format!("no answer within {} s", CHECK_TIMEOUT.as_secs())),
             };
-            if let Some(problem) = &problem {
-                tracing::warn!(part = name, problem, "a part of the service is down");
-            }
-            (name, problem.is_none())
+            (name, problem)
         });
-        let report = Report { phase, parts: join_all(asked).await.into_iter().collect() };
+        let answers = join_all(asked).await;
+        let parts = answers.iter().map(|(name, problem)| (*name, problem.is_none())).collect();
+        self.log_changes(answers);
+        let report = Report { phase, parts };
         *last = Some((Instant::now(), report.clone()));
         report
+    }
+
+    fn log_changes(&self, answers: Vec<(&'static str, Option<String>)>) {
+        let mut problems = self.0.problems.write().unwrap_or_else(PoisonError::into_inner);
+        for (part, problem) in answers {
+            match problem {
+                Some(problem) if problems.get(part) == Some(&problem) => {}
+                Some(problem) => {
+                    tracing::warn!(part, problem, "a part of the service is down");
+                    problems.insert(part, problem);
+                }
+                None => {
+                    if problems.remove(part).is_some() {
+                        tracing::info!(part, "a part of the service is up again");
+                    }
+                }
+            }
+        }
     }
 }
 

@@ -25,7 +25,7 @@ pub mod telemetry;
 mod tokens;
 
 pub use data_dir::{DataDir, DataDirError};
-pub use engine::configure_queues;
+pub use engine::{configure_queues, log_engine};
 pub use health::{Check, Health, Phase, Report};
 pub use key_file::{KEY_BYTES_MIN, KeyFile, KeyFileError};
 pub use metrics::{HttpObservation, Metrics, QueueSnapshot, StorePool};

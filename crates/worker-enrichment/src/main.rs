@@ -5,7 +5,7 @@ mod config;
 use anyhow::Context as _;
 use bulrush::Client;
 use bulrush_catalog::Binary;
-use bulrush_service::{Drained, Shutdown, telemetry};
+use bulrush_service::{Drained, Shutdown, log_engine, telemetry};
 use bulrush_store::Store;
 use bulrush_upstream::Upstreams;
 use bulrush_worker_enrichment::{Dependencies, start, summary_queue};
@@ -25,6 +25,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
     let store = Store::open(config.database.expose()).await?;
     store.migrate().await?;
     let client = Client::connect(config.engine.expose()).await?;
+    log_engine(&**client.backend());
     for queue in config.settings.catalog.of_binary(Binary::Enrichment) {
         client.backend().configure(queue.name(), queue.config()).await?;
     }

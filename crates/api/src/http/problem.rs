@@ -246,6 +246,8 @@ impl From<ObjectError> for Problem {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use bulrush::port::ServerFault;
 
     use super::*;
@@ -254,7 +256,8 @@ mod tests {
     fn a_store_that_is_full_or_away_is_no_fault_of_the_request() {
         let full = EngineError::Server { fault: ServerFault::Memory, said: "OOM".into() };
         let away = EngineError::Unreachable { reason: "closed".into() };
-        for error in [full, away, EngineError::Closed] {
+        let unconfirmed = EngineError::Unconfirmed { asked: 2, confirmed: 1, within: Duration::from_secs(1) };
+        for error in [full, away, unconfirmed, EngineError::Closed] {
             let problem = Problem::from(error);
             assert_eq!(problem.0.status, StatusCode::SERVICE_UNAVAILABLE);
             assert!(problem.0.retry_after_s.is_some());

@@ -48,13 +48,17 @@ pub async fn start_with(config: ApiConfig, catalog: Catalog) -> Fixture {
 
 /// A server that listens and is not ready.
 pub async fn bind(config: ApiConfig, catalog: Catalog) -> Fixture {
+    bind_on(bulrush::backend::connect("memory:").await.unwrap(), config, catalog).await
+}
+
+/// A server in front of an engine of the test's own.
+pub async fn bind_on(backend: Arc<dyn Backend>, config: ApiConfig, catalog: Catalog) -> Fixture {
     static RING: Once = Once::new();
     RING.call_once(|| {
         // Another test of the process may have been faster with the same one.
         let _ = rustls::crypto::ring::default_provider().install_default();
     });
     let folder = tempfile::tempdir().unwrap();
-    let backend = bulrush::backend::connect("memory:").await.unwrap();
     bulrush_service::configure_queues(&*backend, &catalog).await.unwrap();
     let store = Store::open(&format!("sqlite:{}", folder.path().join("store.db").display())).await.unwrap();
     store.migrate().await.unwrap();

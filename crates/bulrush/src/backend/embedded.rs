@@ -21,9 +21,9 @@ use crate::model::{
     Child, EventPage, JobId, JobPage, JobView, Millis, NewJob, PageRequest, QueueConfig, QueueName, Rollup,
 };
 use crate::port::{
-    AddReply, AdminCommand, AdminReply, Backend, BoxFuture, Enqueue, Error, Explanation, Inspect, Maintain,
-    Maintained, OutboxEntry, QueueInfo, Renew, RenewReply, Result, Resume, ResumeReply, Settled, Step,
-    StepReply, Update, VerifyPage, Work, WorkerState,
+    AddReply, AdminCommand, AdminReply, Backend, BoxFuture, Check, Condition, Durability, Enqueue, Error,
+    Explanation, Inspect, Maintain, Maintained, OutboxEntry, QueueInfo, Renew, RenewReply, Result, Resume,
+    ResumeReply, Settled, Step, StepReply, Update, VerifyPage, Work, WorkerState,
 };
 
 /// Makes facts durable. The memory backend has none.
@@ -253,6 +253,30 @@ impl Inspect for Embedded {
             self.check_open()?;
             Ok(self.clock.now())
         })
+    }
+
+    fn condition(&self) -> Arc<Condition> {
+        let durability = if self.journal.is_some() { Durability::Durable } else { Durability::Volatile };
+        let mut checks = vec![match durability {
+            Durability::Durable => Check::ok("durability", "durable: what is acknowledged is on the disk"),
+            _ => Check::warning(
+                "durability",
+                "none: all jobs are gone when the process ends",
+                "use file:PATH or a Redis for jobs that matter",
+            ),
+        }];
+        if let Err(error) = self.check_open() {
+            checks.push(Check::hindrance(
+                "store",
+                match error {
+                    Error::Closed => "it was closed",
+                    Error::Full { .. } => "no space is left on the disk; what was acknowledged is kept",
+                    _ => "its files could not be written; what was acknowledged is kept",
+                },
+                "see the log for the cause, mend it, and restart",
+            ));
+        }
+        Arc::new(Condition { durability, checks })
     }
 
     fn queues(&self) -> BoxFuture<'_, Result<Vec<QueueName>>> {

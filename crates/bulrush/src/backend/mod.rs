@@ -8,8 +8,8 @@ mod redis;
 
 pub use embedded::Embedded;
 pub use file::{FileLook, look as look_at_file};
+#[cfg(feature = "redis")]
+pub use open::connect_redis_with;
 pub use open::{connect, connect_with};
 #[cfg(feature = "redis")]
-pub use open::{connect_redis_with, redis_namespace};
-#[cfg(feature = "redis")]
-pub use redis::{Redis, RedisOptions};
+pub use redis::{REDIS_SETTINGS, Redis, RedisInfo, RedisOptions, redis_client};

@@ -9,14 +9,16 @@ use crate::port::{Backend, Error, Result};
 
 /// What an address may be.
 const UNDERSTOOD: &str = if cfg!(feature = "redis") {
-    "use memory:, file:PATH, redis://HOST[:PORT][/DB], rediss://HOST[:PORT][/DB] or unix:///PATH, the last three with ?namespace=NAME for keys of their own"
+    "use memory:, file:PATH, redis://HOST[:PORT][/DB], rediss://HOST[:PORT][/DB] or unix:///PATH, the last three with ?namespace=NAME for keys of their own (also replicas=N, replicas-timeout=MS, allow-eviction=yes, ca=PATH)"
 } else {
     "use memory: or file:PATH (this program was built without Redis)"
 };
 
 /// Opens a backend by its address: `memory:`, `file:PATH`, PATH being a directory of the store's own (it is made if it is not there), or
 /// a Redis server: `redis://[USER:PASSWORD@]HOST[:PORT][/DB]`, `rediss://…` with TLS, `unix:///PATH[?db=DB&user=USER&pass=PASSWORD]`.
-/// `?namespace=NAME` keeps its keys apart from those of others on the same server, in place of the namespace `bulrush`.
+/// `?namespace=NAME` keeps its keys apart from those of others on the same server, in place of the namespace `bulrush`;
+/// `?replicas=N&replicas-timeout=MS` acknowledges what so many replicas have, `?allow-eviction=yes` takes a server for ready that may
+/// delete jobs, `?ca=PATH` names who vouches for a server with TLS: see `RedisOptions`.
 ///
 /// # Errors
 /// An address that is not understood; a store that is damaged, in use by another process, or cannot be read; a server that cannot be
@@ -33,34 +35,13 @@ pub async fn connect_with(url: &str, clock: Arc<dyn Clock>) -> Result<Arc<dyn Ba
     open(url, Some(clock)).await
 }
 
-/// Opens a Redis server with more to say about how it is used. A namespace in the address wins over the one in the options.
+/// Opens a Redis server with more to say about how it is used. What the address says of it wins over the options.
 ///
 /// # Errors
 /// As [`connect`].
 #[cfg(feature = "redis")]
-pub async fn connect_redis_with(url: &str, mut options: super::RedisOptions) -> Result<Arc<dyn Backend>> {
-    let (url, namespace) = split_namespace(url);
-    if let Some(namespace) = namespace {
-        namespace.clone_into(&mut options.namespace);
-    }
-    Ok(Arc::new(super::Redis::open(&url, options).await?))
-}
-
-/// The namespace that a Redis address stands for.
-#[cfg(feature = "redis")]
-pub fn redis_namespace(url: &str) -> String {
-    split_namespace(url).1.map_or_else(|| super::RedisOptions::default().namespace, str::to_owned)
-}
-
-/// The address without the namespace that it names, and that namespace. One that is fit for keys needs no escapes.
-#[cfg(feature = "redis")]
-fn split_namespace(url: &str) -> (std::borrow::Cow<'_, str>, Option<&str>) {
-    let Some((server, query)) = url.split_once('?') else { return (url.into(), None) };
-    let is_namespace = |pair: &&str| pair.starts_with("namespace=");
-    let Some(named) = query.split('&').rfind(is_namespace) else { return (url.into(), None) };
-    let others: Vec<&str> = query.split('&').filter(|pair| !is_namespace(pair)).collect();
-    let mark = if others.is_empty() { "" } else { "?" };
-    (format!("{server}{mark}{}", others.join("&")).into(), named.strip_prefix("namespace="))
+pub async fn connect_redis_with(url: &str, options: super::RedisOptions) -> Result<Arc<dyn Backend>> {
+    Ok(Arc::new(super::Redis::open(url, options).await?))
 }
 
 async fn open(url: &str, clock: Option<Arc<dyn Clock>>) -> Result<Arc<dyn Backend>> {
@@ -105,16 +86,6 @@ mod tests {
         assert_eq!(redact("unix:///run/r.sock?db=1&pass=s3cret"), "unix:///run/r.sock?***");
         assert_eq!(redact("redis://u:p?q@host"), "redis://***");
         assert_eq!(redact("memory:"), "memory:");
-    }
-
-    #[cfg(feature = "redis")]
-    #[test]
-    fn an_address_may_name_a_namespace_among_other_things() {
-        assert_eq!(split_namespace("redis://h"), ("redis://h".into(), None));
-        assert_eq!(split_namespace("redis://h?namespace=a"), ("redis://h".into(), Some("a")));
-        let among = split_namespace("unix:///r.sock?db=1&namespace=b.c&pass=x");
-        assert_eq!(among, ("unix:///r.sock?db=1&pass=x".into(), Some("b.c")));
-        assert_eq!(split_namespace("redis://u:p?q@h"), ("redis://u:p?q@h".into(), None));
     }
 
     #[cfg(feature = "redis")]

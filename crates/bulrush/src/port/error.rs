@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::model::{BoundError, CheckError, InvalidId, InvalidName, JobState};
 
@@ -146,6 +147,19 @@ pub enum Error {
     /// Other calls changed the queue's settings again and again while this one was made; it was not carried out.
     #[error("the settings of the queue keep changing; send the call again when they rest")]
     Unsettled,
+    /// Fewer replicas than asked for have confirmed a write in time. It was carried out on the primary, and may be lost with it.
+    #[error(
+        "{confirmed} of the {asked} replicas asked for confirmed the write within {} ms; what was written is there, but not safe until \
+         they have it: send the same call again, which adds nothing twice, or lower replicas= in the address", within.as_millis()
+    )]
+    Unconfirmed {
+        /// How many must confirm.
+        asked: u32,
+        /// How many did.
+        confirmed: u32,
+        /// How long they had.
+        within: Duration,
+    },
     /// The backend was closed.
     #[error("the backend is closed")]
     Closed,
@@ -195,6 +209,17 @@ pub enum ServerFault {
         "what answers is not a Redis server; check host and port of the address, and redis:// against rediss://"
     )]
     NotRedis,
+    /// TLS: who vouches for its certificate is not known here, or the certificate is for another name or has run out.
+    #[error(
+        "its certificate is not trusted; give the certificates (PEM) of who vouches for it with ?ca=PATH in the address or SSL_CERT_FILE \
+         in the environment, and the host by the name that the certificate is for"
+    )]
+    Certificate,
+    /// TLS: it wants a certificate of its clients.
+    #[error(
+        "it asks its clients for a certificate, which is not supported yet; set its tls-auth-clients to no or optional"
+    )]
+    ClientCertificate,
     /// A script failed, or a key holds something else than it should.
     #[error(
         "a script of the queue failed; check that nothing else writes to the namespace, and report this if nothing does"
@@ -205,6 +230,6 @@ pub enum ServerFault {
 impl Error {
     /// Whether the same call may succeed later without anybody's help.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Unsettled)
+        matches!(self, Self::Unreachable { .. } | Self::Unsettled | Self::Unconfirmed { .. })
     }
 }

@@ -8,16 +8,19 @@
 //! payload, or nothing is changed and a [`BoundError`](crate::model::BoundError) names the bound. Who has more splits it.
 
 mod command;
+mod condition;
 mod error;
 mod reply;
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use command::{
     AdminCommand, Delivery, OutboxEntry, Renew, Resume, Step, Update, UpdateChange, WorkerInfo,
 };
+pub use condition::{Check, Condition, Durability, Verdict, size};
 pub use error::{Error, Result, ServerFault};
 pub use reply::{
     AddOutcome, AddReply, Added, AdminReply, AdminResult, Explanation, Finding, Maintained, QueueInfo,
@@ -45,6 +48,11 @@ pub trait Enqueue: Send + Sync {
 pub trait Inspect: Send + Sync {
     /// The backend's clock.
     fn now(&self) -> BoxFuture<'_, Result<Millis>>;
+    /// How the place where the queues live was when it was last looked at; asks nobody. A server is looked at when it is opened, and once
+    /// a minute from then on.
+    fn condition(&self) -> Arc<Condition> {
+        Arc::default()
+    }
     /// Names of the queues that somebody made, sorted: by leaving anything in them (a job, a pause, a worker's hello) or by giving
     /// them settings. Reading and waiting make no queue, nor does a call that fails or changes nothing.
     fn queues(&self) -> BoxFuture<'_, Result<Vec<QueueName>>>;

@@ -73,6 +73,7 @@ macro_rules! conformance_suite {
                 a_running_job_is_asked_to_stop_with_the_next_call_and_renewal,
                 a_job_that_completes_before_its_stop_stays_completed,
                 after_a_request_whatever_is_no_completion_ends_as_cancelled,
+                a_cancelled_job_keeps_its_errors_however_many_there_are,
                 a_rescued_or_returned_job_with_a_request_ends_as_cancelled,
                 a_settle_after_a_cancel_took_effect_is_stale,
                 cancelling_what_has_ended_or_never_was_is_told_apart,
@@ -189,6 +190,7 @@ macro_rules! conformance_suite {
                 a_worker_that_shows_life_keeps_its_jobs_however_long_they_take,
                 nobody_is_rescued_within_the_grace_after_a_gap,
                 whoever_stays_silent_through_the_grace_is_rescued_after_it,
+                a_job_remembers_the_run_that_settled_it_through_runs_that_were_lost,
                 a_job_that_loses_its_worker_too_often_fails_as_crashed,
                 a_retried_dead_letter_starts_with_no_stalls,
                 a_job_past_its_deadline_is_rescued_even_from_a_live_worker,
@@ -284,6 +286,7 @@ macro_rules! conformance_suite {
                 invariant_8_log_lines_that_are_sent_again_stand_once,
                 the_next_attempt_goes_on_from_the_data_the_last_one_wrote,
                 payload_bytes_are_opaque_and_come_back_byte_for_byte,
+                texts_come_back_as_they_were_written_whatever_is_in_them,
                 a_retry_forgets_the_last_progress_and_result_and_keeps_errors_and_logs,
             }
             verify: {

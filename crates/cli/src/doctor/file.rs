@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use bulrush::backend::{FileLook, look_at_file};
+use bulrush::port::{Check, size};
 
-use super::judge::size;
-use super::report::{Check, Report};
+use super::report::Report;
 
 /// How often the disk is asked to make something durable.
 const ROUNDS: usize = 20;
@@ -166,7 +166,8 @@ fn measure(dir: &Path) -> io::Result<(f64, f64)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::report::Verdict;
+    use bulrush::port::Verdict;
+
     use super::*;
 
     #[test]

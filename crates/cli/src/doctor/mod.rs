@@ -1,16 +1,18 @@
 //! `bulrush doctor`: what is wrong with an engine's store, and how to put it right. It changes nothing there.
 
 mod file;
-mod info;
-mod judge;
 mod redis;
 mod report;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
+use bulrush::backend::Embedded;
+use bulrush::clock::SystemClock;
+use bulrush::port::{Check, Inspect as _};
 use clap::Args;
 
-use self::report::{Check, Report};
+use self::report::Report;
 use crate::engine::EngineArguments;
 
 /// Arguments of `doctor`.
@@ -39,14 +41,11 @@ pub async fn run(arguments: DoctorArguments) -> ExitCode {
 
 async fn look(url: &str) -> Report {
     match url.split_once(':') {
-        Some(("memory", "")) => Report::of(
-            "memory:",
-            Check::warning(
-                "durability",
-                "none: all jobs are gone when the process ends",
-                "use file:PATH or a Redis for jobs that matter",
-            ),
-        ),
+        Some(("memory", "")) => {
+            let mut report = Report::new("memory:");
+            report.checks = Embedded::memory(Arc::new(SystemClock)).condition().checks.clone();
+            report
+        }
         Some(("file", path)) if !path.is_empty() => file::look(path.into()).await,
         _ => redis::look(url).await,
     }

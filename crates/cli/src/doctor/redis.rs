@@ -2,18 +2,16 @@
 
 use std::time::Duration;
 
-use bulrush::backend::{RedisOptions, connect_redis_with, redis_namespace};
+use bulrush::backend::{REDIS_SETTINGS, RedisInfo, RedisOptions, connect_redis_with, redis_client};
 use bulrush::clock::{Clock as _, SystemClock};
-use bulrush::port::{Backend, Error, ServerFault};
+use bulrush::port::{Backend, Check, Error, ServerFault};
 use deadpool_redis::redis::aio::MultiplexedConnection;
 use deadpool_redis::redis::{
-    AsyncConnectionConfig, Client, Cmd, FromRedisValue, IntoConnectionInfo as _, RedisError, RedisResult, cmd,
+    AsyncConnectionConfig, Cmd, FromRedisValue, IntoConnectionInfo as _, RedisError, RedisResult, cmd,
 };
 use tokio::time::Instant;
 
-use super::info::{Info, SETTINGS};
-use super::judge;
-use super::report::{Check, Report};
+use super::report::Report;
 
 /// How long a server may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -34,8 +32,12 @@ const NOTHING: &str = "#!lua flags=no-writes\nreturn 1";
 pub async fn look(url: &str) -> Report {
     let options =
         RedisOptions { connect_within: PATIENCE, answer_within: PATIENCE, ..RedisOptions::default() };
+    let options = match options.take_from(url) {
+        Ok((_, options)) => options,
+        Err(error) => return Report::of(subject(url), unreachable(&error)),
+    };
     // The engine's own way in comes first, because its errors name the value and the cure.
-    let engine = match connect_redis_with(url, options).await {
+    let engine = match connect_redis_with(url, options.clone()).await {
         Ok(engine) => Some(engine),
         // What else there is to say of an old server is worth saying.
         Err(Error::Server { fault: ServerFault::Version, .. }) => None,
@@ -43,11 +45,11 @@ pub async fn look(url: &str) -> Report {
     };
     let mut report = Report::new(subject(url));
     match connect(url).await {
-        Ok(mut connection) => ask(&mut connection, &mut report).await,
-        Err(error) => report.checks.push(refused("reachable", &error)),
+        Ok(mut connection) => ask(&mut connection, &options, &mut report).await,
+        Err(error) => report.checks.push(unreachable(&error)),
     }
     if let Some(engine) = engine {
-        report.checks.push(queues(&*engine, &redis_namespace(url)).await);
+        report.checks.push(queues(&*engine, &options.namespace).await);
         // What is closed here are connections that have done their work.
         let _ = engine.close().await;
     }
@@ -88,15 +90,16 @@ fn refused(check: &'static str, error: &RedisError) -> Check {
     Check::broken(check, why, cure)
 }
 
-async fn connect(url: &str) -> RedisResult<MultiplexedConnection> {
+async fn connect(url: &str) -> Result<MultiplexedConnection, Error> {
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(PATIENCE))
         .set_response_timeout(Some(PATIENCE));
-    Client::open(url)?.get_multiplexed_async_connection_with_config(&config).await
+    let connection = redis_client(url)?.get_multiplexed_async_connection_with_config(&config).await;
+    connection.map_err(|error| Error::Unreachable { reason: error.to_string() })
 }
 
 /// Asks all that can be asked without the engine.
-async fn ask(connection: &mut MultiplexedConnection, report: &mut Report) {
+async fn ask(connection: &mut MultiplexedConnection, options: &RedisOptions, report: &mut Report) {
     let ping = measure(connection, &cmd("PING")).await;
     report.checks.push(match &ping {
         Ok(trip) => trip.judge(
@@ -108,14 +111,16 @@ async fn ask(connection: &mut MultiplexedConnection, report: &mut Report) {
     });
     match call::<String>(connection, &cmd("INFO")).await {
         Ok(text) => {
-            let mut info = Info::parse(&text);
-            for name in SETTINGS {
+            let mut info = RedisInfo::parse(&text);
+            for name in REDIS_SETTINGS {
                 // An account that may not ask leaves the setting unverified, which the judgement says.
                 if let Ok(settings) = call(connection, cmd("CONFIG").arg("GET").arg(name)).await {
                     info.learn(settings);
                 }
             }
-            report.checks.extend(judge::all(&info));
+            let mut condition = info.condition(options);
+            condition.checks.iter_mut().for_each(|check| name_the_primary(check, &info));
+            report.checks.extend(condition.checks);
         }
         Err(error) => report.checks.push(Check::warning(
             "INFO",
@@ -132,6 +137,18 @@ async fn ask(connection: &mut MultiplexedConnection, report: &mut Report) {
         Err(error) => refused("scripts", &error),
     });
     report.checks.push(clock(connection).await);
+}
+
+/// The engine's judgement names no place, because readiness is told to everybody; whoever runs this may know.
+fn name_the_primary(check: &mut Check, info: &RedisInfo) {
+    if check.what == "role"
+        && let (Some(host), Some(port)) = (info.field("master_host"), info.field("master_port"))
+    {
+        check.found = format!("{}; its primary is {host}:{port}", check.found);
+        check.cure = check.cure.take().map(|cure| {
+            cure.replace("the primary (INFO replication names it)", &format!("the primary, {host}:{port}"))
+        });
+    }
 }
 
 async fn call<T: FromRedisValue>(connection: &mut MultiplexedConnection, cmd: &Cmd) -> RedisResult<T> {
@@ -232,7 +249,8 @@ async fn queues(engine: &dyn Backend, namespace: &str) -> Check {
 
 #[cfg(test)]
 mod tests {
-    use super::super::report::Verdict;
+    use bulrush::port::Verdict;
+
     use super::*;
 
     #[test]

@@ -2,48 +2,9 @@
 
 use std::process::ExitCode;
 
-use serde::Serialize;
+use bulrush::port::{Check, Verdict};
 
 use crate::table::table;
-
-/// How one thing stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Verdict {
-    /// As it should be.
-    Ok,
-    /// It works, and something may be lost or slow, or could not be looked at.
-    Warning,
-    /// Jobs cannot be kept safely, or not at all.
-    Broken,
-}
-
-/// One thing that was looked at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Check {
-    /// What, named like the setting where there is one.
-    #[serde(rename = "check")]
-    pub what: &'static str,
-    pub verdict: Verdict,
-    /// How it stands, and what that means.
-    pub found: String,
-    /// How to put it right.
-    pub cure: Option<String>,
-}
-
-impl Check {
-    pub fn ok(what: &'static str, found: impl Into<String>) -> Self {
-        Self { what, verdict: Verdict::Ok, found: found.into(), cure: None }
-    }
-
-    pub fn warning(what: &'static str, found: impl Into<String>, cure: impl Into<String>) -> Self {
-        Self { what, verdict: Verdict::Warning, found: found.into(), cure: Some(cure.into()) }
-    }
-
-    pub fn broken(what: &'static str, found: impl Into<String>, cure: impl Into<String>) -> Self {
-        Self { what, verdict: Verdict::Broken, found: found.into(), cure: Some(cure.into()) }
-    }
-}
 
 /// All that was looked at.
 #[derive(Debug)]

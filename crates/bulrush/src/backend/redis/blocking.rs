@@ -80,7 +80,7 @@ impl Blocking {
         tell: oneshot::Sender<RedisResult<Value>>,
         hand_on: fn(&Value) -> Option<Cmd>,
     ) {
-        seat.connection.set_response_timeout(limit + self.server.patience.answer);
+        seat.connection.set_response_timeout(limit + self.server.answer_within);
         let reply = {
             let mut under_way = std::pin::pin!(call.query_async::<Value>(&mut seat.connection));
             tokio::select! {

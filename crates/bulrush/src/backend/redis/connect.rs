@@ -16,61 +16,85 @@ use std::time::Duration;
 use deadpool_redis::redis::aio::MultiplexedConnection;
 use deadpool_redis::redis::{
     AsyncConnectionConfig, Client, Cmd, Connection, ConnectionAddr, IntoConnectionInfo, Pipeline, RedisError,
-    RedisResult, Value,
+    RedisResult, TlsCertificates, Value,
 };
 use deadpool_redis::{Manager, Pool, Runtime};
 
-use super::fault;
+use super::super::open::redact;
+use super::replicas::{Answered, Confirm};
+use super::server::{Info, text_of};
+use super::{RedisOptions, fault};
 use crate::port::{Error, Result, ServerFault, ServerUsage};
 
+/// What a certificate in PEM begins with.
+const CERTIFICATE: &[u8] = b"-----BEGIN CERTIFICATE-----";
 /// Connections of the pool, at most.
 const POOL_MAX: usize = 16;
-/// The oldest server that knows what scripts say of themselves.
-const MAJOR_MIN: u32 = 7;
 
-/// How long a server may take.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Patience {
-    /// To accept a connection.
-    pub connect: Duration,
-    /// To answer a call that does not wait.
-    pub answer: Duration,
+/// The client library's way to a server; connects to nothing yet.
+pub(super) fn client(url: &str, options: &RedisOptions) -> Result<Client> {
+    let info = url.into_connection_info().map_err(|error| refused(url, &error))?;
+    let with_tls = matches!(info.addr(), ConnectionAddr::TcpTls { .. });
+    if with_tls {
+        // Only the first of a process is taken; whoever was first chose one that will do.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    }
+    let client = match &options.ca {
+        None => Client::open(info),
+        Some(path) => {
+            let odd = |reason: String| Error::Url { url: redact(url), reason };
+            if !with_tls {
+                return Err(odd("ca=PATH is for servers with TLS, rediss://".to_owned()));
+            }
+            let pem = std::fs::read(path)
+                .map_err(|error| odd(format!("ca={} cannot be read: {error}", path.display())))?;
+            // The library takes a file without any certificate for one, and then trusts nobody.
+            if !pem.windows(CERTIFICATE.len()).any(|window| window == CERTIFICATE) {
+                return Err(odd(format!("ca={} holds no certificate in PEM", path.display())));
+            }
+            Client::build_with_tls(info, TlsCertificates { client_tls: None, root_cert: Some(pem) })
+        }
+    };
+    client.map_err(|error| refused(url, &error))
+}
+
+fn refused(url: &str, error: &RedisError) -> Error {
+    let reason = error.detail().map_or_else(|| error.to_string(), str::to_owned);
+    Error::Url { url: redact(url), reason }
 }
 
 /// A server, and how to reach it.
 pub(super) struct Server {
     client: Client,
     config: AsyncConnectionConfig,
-    pub patience: Patience,
+    /// How long it may take to accept a connection.
+    connect_within: Duration,
+    /// How long it may take to answer a call that does not wait for anything but its replicas.
+    pub answer_within: Duration,
     pool: Pool,
 }
 
 impl Server {
     /// Reads the address; connects to nothing yet.
-    pub fn new(url: &str, patience: Patience) -> Result<Self> {
-        let refused = |error: RedisError| Error::Url {
-            url: super::super::open::redact(url),
-            reason: error.detail().map_or_else(|| error.to_string(), str::to_owned),
-        };
-        let info = url.into_connection_info().map_err(refused)?;
-        if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
-            // Only the first of a process is taken; whoever was first chose one that will do.
-            let _ = rustls::crypto::ring::default_provider().install_default();
-        }
+    pub fn new(url: &str, options: &RedisOptions) -> Result<Self> {
+        let client = client(url, options)?;
+        let connect_within = options.connect_within;
+        let replicas_within = if options.replicas == 0 { Duration::ZERO } else { options.replicas_within };
+        let answer_within = options.answer_within + replicas_within;
         let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(patience.connect))
-            .set_response_timeout(Some(patience.answer));
-        let manager = Manager::new_with_config(info.clone(), config.clone()).map_err(refused)?;
+            .set_connection_timeout(Some(connect_within))
+            .set_response_timeout(Some(answer_within));
+        let manager = Manager::new_with_config(client.get_connection_info().clone(), config.clone())
+            .map_err(|error| refused(url, &error))?;
         let pool = Pool::builder(manager)
             .max_size(POOL_MAX)
-            .wait_timeout(Some(patience.answer))
-            .create_timeout(Some(patience.connect))
-            .recycle_timeout(Some(patience.answer))
+            .wait_timeout(Some(answer_within))
+            .create_timeout(Some(connect_within))
+            .recycle_timeout(Some(answer_within))
             .runtime(Runtime::Tokio1)
             .build()
             .map_err(|error| Error::Unreachable { reason: error.to_string() })?;
-        let client = Client::open(info).map_err(refused)?;
-        Ok(Self { client, config, patience, pool })
+        Ok(Self { client, config, connect_within, answer_within, pool })
     }
 
     /// A connection of its own for whoever asks.
@@ -80,38 +104,17 @@ impl Server {
 
     /// A blocking connection, for a thread without a runtime.
     fn connect_blocking(&self) -> RedisResult<Connection> {
-        let connection = self.client.get_connection_with_timeout(self.patience.connect)?;
-        connection.set_read_timeout(Some(self.patience.answer))?;
-        connection.set_write_timeout(Some(self.patience.answer))?;
+        let connection = self.client.get_connection_with_timeout(self.connect_within)?;
+        connection.set_read_timeout(Some(self.answer_within))?;
+        connection.set_write_timeout(Some(self.answer_within))?;
         Ok(connection)
-    }
-
-    /// Looks whether the server can serve, and warns of what endangers jobs.
-    pub async fn check(&self) -> Result<()> {
-        // An account that may not ask can still be one that may do all the rest.
-        let Some(text) = self.info().await? else { return Ok(()) };
-        let field = |name| info_field(&text, name).map(str::to_owned);
-        let version = field("redis_version").unwrap_or_default();
-        let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
-        if major.is_some_and(|major| major < MAJOR_MIN) {
-            return Err(Error::Server {
-                fault: ServerFault::Version,
-                said: format!("redis_version:{version}"),
-            });
-        }
-        if let Some(policy) = field("maxmemory_policy").filter(|policy| policy != "noeviction") {
-            tracing::error!(
-                %policy,
-                "the Redis server deletes keys when its memory is full, and jobs with them; set its maxmemory-policy to noeviction"
-            );
-        }
-        Ok(())
     }
 
     /// What the server has used since it started; none where this account may not ask or the server does not tell.
     pub async fn usage(&self) -> Result<Option<ServerUsage>> {
         let Some(text) = self.info().await? else { return Ok(None) };
-        let field = |name| info_field(&text, name)?.parse::<f64>().ok();
+        let info = Info::parse(&text);
+        let field = |name| info.field(name)?.parse::<f64>().ok();
         let usage = || {
             let cpu_seconds = field("used_cpu_user_main_thread")? + field("used_cpu_sys_main_thread")?;
             let memory_bytes = field("used_memory")? as u64;
@@ -121,13 +124,14 @@ impl Server {
     }
 
     /// What the server says of itself; none where this account may not ask.
-    async fn info(&self) -> Result<Option<String>> {
+    pub async fn info(&self) -> Result<Option<String>> {
         let mut info = Cmd::with_capacity(1, 8);
         info.arg("INFO");
         match self.call(&info).await {
-            Ok(Value::BulkString(bytes)) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
-            Ok(Value::VerbatimString { text, .. }) => Ok(Some(text)),
-            Ok(_) => Err(Error::Server { fault: ServerFault::NotRedis, said: String::new() }),
+            Ok(reply) => {
+                let not_redis = || Error::Server { fault: ServerFault::NotRedis, said: String::new() };
+                text_of(reply).ok_or_else(not_redis).map(Some)
+            }
             Err(Failed::Refused(error)) if error.code() == Some("NOPERM") => Ok(None),
             Err(failed) => Err(failed.into()),
         }
@@ -136,6 +140,12 @@ impl Server {
     /// Makes a call on a connection of the pool.
     pub async fn call(&self, cmd: &Cmd) -> Result<Value, Failed> {
         self.lend(async |connection: &mut MultiplexedConnection| cmd.query_async(connection).await).await
+    }
+
+    /// Makes a call on a connection of the pool that only the word of replicas makes good.
+    pub async fn call_confirmed(&self, cmd: &Cmd, confirm: &Confirm) -> Result<Value, Failed> {
+        let act = async |connection: &mut MultiplexedConnection| confirm.call(connection, cmd).await;
+        self.lend(act).await?.confirmed(Some(confirm))
     }
 
     /// Makes many calls in one go on a connection of the pool. One that is refused fails all.
@@ -210,13 +220,17 @@ impl Line {
         Self { server, held: Mutex::default(), connecting: tokio::sync::Mutex::default() }
     }
 
-    /// Makes a call.
-    pub async fn call(&self, cmd: &Cmd) -> Result<Value, Failed> {
+    /// Makes a call, one that only the word of replicas makes good where `confirm` says so.
+    pub async fn call(&self, cmd: &Cmd, confirm: Option<&Confirm>) -> Result<Value, Failed> {
         let mut fresh_only = false;
         loop {
             let (number, mut connection, used) = self.connection().await.map_err(Failed::Refused)?;
-            let error = match cmd.query_async::<Value>(&mut connection).await {
-                Ok(reply) => return Ok(reply),
+            let answer = match confirm {
+                None => cmd.query_async::<Value>(&mut connection).await.map(Answered::plain),
+                Some(confirm) => confirm.call(&mut connection, cmd).await,
+            };
+            let error = match answer {
+                Ok(answered) => return answered.confirmed(confirm),
                 Err(error) => error,
             };
             if fault::spoils(&error) {
@@ -308,9 +322,4 @@ impl Wire {
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// A field of what INFO says.
-fn info_field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
 }

@@ -45,10 +45,27 @@ pub(super) fn of(error: &RedisError) -> Error {
         (ErrorKind::Io, _) if error.is_timeout() => {
             return unreachable("the server did not answer in time".to_owned());
         }
-        (ErrorKind::Io | ErrorKind::Client, _) => return unreachable(said(error)),
+        (ErrorKind::Io, _) => match of_tls(&error.to_string()) {
+            Some(fault) => fault,
+            None => return unreachable(said(error)),
+        },
+        (ErrorKind::Client, _) => return unreachable(said(error)),
         _ => ServerFault::Script,
     };
     Error::Server { fault, said: said(error) }
+}
+
+/// What keeps TLS from being had, by the words of its library: the client library passes on no more.
+fn of_tls(text: &str) -> Option<ServerFault> {
+    if text.contains("invalid peer certificate") {
+        Some(ServerFault::Certificate)
+    } else if text.contains("received corrupt message") {
+        Some(ServerFault::NotRedis)
+    } else if text.contains("received fatal alert: CertificateRequired") {
+        Some(ServerFault::ClientCertificate)
+    } else {
+        None
+    }
 }
 
 /// Whether the server's memory is full.

@@ -1,6 +1,7 @@
 //! Reading queues. Nothing here changes one, and a queue that nobody has made is read as empty.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_redis::redis::{RedisWrite, Value, cmd, pipe};
@@ -18,7 +19,8 @@ use crate::model::{
     Child, Counts, EventPage, JobId, JobPage, JobView, Millis, PageRequest, QueueName, Rollup, WorkerId,
 };
 use crate::port::{
-    BoxFuture, Error, Explanation, Inspect, QueueInfo, Result, Totals, VerifyPage, WorkerInfo, WorkerState,
+    BoxFuture, Check, Condition, Error, Explanation, Inspect, QueueInfo, Result, Totals, VerifyPage,
+    WorkerInfo, WorkerState,
 };
 
 /// Jobs read in one call of a script.
@@ -39,6 +41,15 @@ const HOURS_KEPT: usize = 30 * 24;
 impl Inspect for Redis {
     fn now(&self) -> BoxFuture<'_, Result<Millis>> {
         Box::pin(self.moment(Via::Pool))
+    }
+
+    fn condition(&self) -> Arc<Condition> {
+        if self.closed.is_cancelled() {
+            let last = self.watch.last();
+            let closed = Check::hindrance("store", "it was closed", "open it again");
+            return Arc::new(Condition { durability: last.durability, checks: vec![closed] });
+        }
+        self.watch.last()
     }
 
     fn queues(&self) -> BoxFuture<'_, Result<Vec<QueueName>>> {

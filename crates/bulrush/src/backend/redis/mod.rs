@@ -20,13 +20,16 @@ mod fault;
 mod inspect;
 mod keys;
 mod maintain;
+mod options;
 mod outbox;
 mod packed;
 mod page;
 mod record;
+mod replicas;
 mod reply;
 mod rollups;
 mod script;
+mod server;
 mod settings;
 mod step;
 mod time;
@@ -34,57 +37,30 @@ mod verify;
 mod work;
 
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
 
 use deadpool_redis::redis::{Cmd, Pipeline, RedisWrite, Value, cmd};
 use hashbrown::HashMap;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::blocking::Blocking;
-use self::connect::{Failed, Line, Patience, Server, Wire};
+use self::connect::{Failed, Line, Server, Wire};
 use self::keys::Keys;
+pub use self::options::RedisOptions;
 use self::packed::Unpack;
+use self::replicas::Confirm;
 use self::reply::{Items, strange};
 use self::script::{Script, Scripts};
+use self::server::Watch;
+pub use self::server::{Info as RedisInfo, SETTINGS as REDIS_SETTINGS};
 use self::settings::{Known, Settings};
 use self::time::{Heard, TestTime};
-use crate::clock::Clock;
 use crate::model::{Millis, QueueName};
 use crate::port::{Backend, BoxFuture, Error, Result, ServerUsage};
 
-/// What the keys of all queues begin with unless told otherwise.
-const NAMESPACE: &str = "bulrush";
-/// How long a server may take unless told otherwise: longer than any script takes, and half the lease of a queue that sets none.
-const PATIENCE: Duration = Duration::from_secs(5);
 /// Queues that this process remembers; beyond, it forgets all of them and learns anew, so that nobody fills its memory with names.
 const QUEUES_MAX: usize = 4_096;
 /// How often a call is checked anew because the settings have moved on.
 const ROUNDS_MAX: usize = 5;
-
-/// How a server is used.
-#[derive(Clone)]
-pub struct RedisOptions {
-    /// What all keys begin with: letters, digits, `.`, `_` and `-`. Queues in different namespaces know nothing of each other.
-    pub namespace: String,
-    /// How long the server may take to accept a connection.
-    pub connect_within: Duration,
-    /// How long it may take to answer a call that does not wait for anything.
-    pub answer_within: Duration,
-    /// A clock in place of the server's: for tests.
-    #[doc(hidden)]
-    pub clock: Option<Arc<dyn Clock>>,
-}
-
-impl Default for RedisOptions {
-    fn default() -> Self {
-        Self {
-            namespace: NAMESPACE.to_owned(),
-            connect_within: PATIENCE,
-            answer_within: PATIENCE,
-            clock: None,
-        }
-    }
-}
 
 /// Queues on a Redis server.
 pub struct Redis {
@@ -96,7 +72,13 @@ pub struct Redis {
     blocking: Arc<Blocking>,
     queues: RwLock<HashMap<QueueName, Arc<At>>>,
     test_time: Option<TestTime>,
+    /// Where writes must be confirmed by replicas.
+    confirm: Option<Confirm>,
+    /// What is known of the server.
+    watch: Arc<Watch>,
     closed: CancellationToken,
+    /// Whoever drops the backend without closing it ends the watch all the same.
+    _watched: DropGuard,
 }
 
 /// A queue, as this process knows it.
@@ -130,26 +112,46 @@ enum Answer {
     Word(Vec<u8>, Items),
 }
 
+/// The client library's way to a server by its address: for whoever looks at it beside the engine. Connects to nothing yet.
+///
+/// # Errors
+/// An address that is not understood.
+#[doc(hidden)]
+pub fn redis_client(url: &str) -> Result<deadpool_redis::redis::Client> {
+    let (url, options) = RedisOptions::default().take_from(url)?;
+    connect::client(&url, &options)
+}
+
 impl Redis {
     /// Opens the queues on a server by its address.
     ///
     /// # Errors
     /// An address or a namespace that is not understood, a server that cannot be reached or cannot serve.
     pub async fn open(url: &str, options: RedisOptions) -> Result<Self> {
-        let RedisOptions { namespace, connect_within, answer_within, clock } = options;
+        let (url, options) = options.take_from(url)?;
+        let namespace = options.namespace.clone();
         if !keys::is_namespace(&namespace) {
             let reason = format!("namespace {namespace:?}: use 1 to 64 letters, digits, '.', '_' and '-'");
-            return Err(Error::Url { url: super::open::redact(url), reason });
+            return Err(Error::Url { url: super::open::redact(&url), reason });
         }
-        let server = Arc::new(Server::new(url, Patience { connect: connect_within, answer: answer_within })?);
-        server.check().await?;
+        let server = Arc::new(Server::new(&url, &options)?);
+        let watch = Arc::new(Watch::open(server.clone(), options.clone()).await?);
+        let confirm = Confirm::new(&options);
+        if let Some(confirm) = &confirm {
+            confirm.try_out(&server).await?;
+        }
+        let closed = CancellationToken::new();
+        tokio::spawn(watch.clone().keep_looking(closed.clone()));
         Ok(Self {
-            scripts: Scripts::new(clock.is_some()),
+            scripts: Scripts::new(options.clock.is_some()),
             wire: Wire::new(server.clone()),
             blocking: Arc::new(Blocking::new(server.clone())),
             queues: RwLock::default(),
-            test_time: clock.map(|clock| TestTime::new(clock, &namespace)),
-            closed: CancellationToken::new(),
+            test_time: options.clock.map(|clock| TestTime::new(clock, &namespace)),
+            confirm,
+            watch,
+            _watched: closed.clone().drop_guard(),
+            closed,
             namespace,
             server,
         })
@@ -186,7 +188,7 @@ impl Redis {
 
     async fn send(&self, via: Via<'_>, cmd: &Cmd) -> Result<Value, Failed> {
         match via {
-            Via::Line(line) => line.call(cmd).await,
+            Via::Line(line) => line.call(cmd, None).await,
             Via::Pool => self.server.call(cmd).await,
         }
     }
@@ -254,14 +256,24 @@ impl Redis {
         };
         let mut call = script::call(script, hash, &at.keys);
         arguments(&mut call);
-        let reply = match self.send(via, &call).await {
+        let reply = match self.send_script(via, script, &call).await {
             Err(Failed::Refused(error)) if fault::lacks_script(&error) => {
                 self.load(via, script).await?;
-                self.send(via, &call).await
+                self.send_script(via, script, &call).await
             }
             other => other,
         };
         Items::of(reply?)
+    }
+
+    /// Sends the call of a script, and waits for replicas where its write is acknowledged and they are asked for.
+    async fn send_script(&self, via: Via<'_>, script: Script, call: &Cmd) -> Result<Value, Failed> {
+        let confirm = self.confirm.as_ref().filter(|_| script.is_acknowledged());
+        match (via, confirm) {
+            (Via::Line(line), confirm) => line.call(call, confirm).await,
+            (Via::Pool, Some(confirm)) => self.server.call_confirmed(call, confirm).await,
+            (Via::Pool, None) => self.server.call(call).await,
+        }
     }
 
     /// Gives the server a script.

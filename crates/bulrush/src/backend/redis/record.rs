@@ -6,19 +6,21 @@
 //! ```text
 //! head, 38 bytes   version u8 = 2 | state u8 | generation u32 | at u48 | created u48 | flags u16 | priority u24 | run u32 |
 //!                  stalls u16 | time-out in seconds u32 (0 none) | length of the spec u24 | length of the data u16
-//! if SETTLED       worker 8 | call u48: the token that settled it last, of which the run is that of the head
+//! if SETTLED       worker 8 | call u48: the token that settled it last, of which the run is that of the head or SETTLED_RUN
 //! spec             links, each only with its flag, in this order
 //!                    GROUP  name     OWNER  hash64 8, tenant, user     DEDUP  key, ttl u48 (0 none), has fingerprint u8, fingerprint 8
 //!                    PARENT queue, id, policy u8
 //!                  rest, LEB128: name, attempts, bits (time-out 1, back-off 2, tags 4, traceparent 8) and those
 //! data             the payload; empty with BIG: then it is in the hash `data`
-//! status           attempts made u16 | RUN_AT: u48 | PROCESSED: u48 | RESULT: length u32, bytes | errors, oldest first, to the end:
+//! status           attempts made u16 | SETTLED_RUN: u32 | RUN_AT: u48 | PROCESSED: u48 | RESULT: length u32, bytes |
+//!                  errors, oldest first, to the end:
 //!                    each length u16 of what follows, attempt u16, worker 8, started u48, kind u8, message, ended u48
 //! ```
 //!
 //! `state` is `w` waiting or active, `d`, `p`, `c`, `f` or `x`. Taking does not touch a record: an active job is one that has an entry in
 //! the hash `act` (`active.rs`), and its run, its attempts and its start are one further than the record says. `at` is the moment from
 //! which the job may run or, once it has ended, the moment of its end; RUN_AT is there only then, and only if it is not `created`.
+//! SETTLED_RUN is there when later runs than the settled one were lost or given back: they are counted in the head.
 
 use std::sync::Arc;
 
@@ -52,6 +54,7 @@ mod flag {
     pub const RUN_AT: u16 = 1 << 7;
     pub const PROCESSED: u16 = 1 << 8;
     pub const RESULT: u16 = 1 << 9;
+    pub const SETTLED_RUN: u16 = 1 << 10;
     pub const KEY_TTL: u16 = 1 << 11;
     pub const FAMILY: u16 = 1 << 12;
 }
@@ -264,7 +267,7 @@ impl Record {
         let (priority, run, stalls) = (u.u24()?, u.u32()?, u32::from(u.u16()?));
         let _timeout_secs = u.u32()?;
         let (spec_len, data_len) = (u.u24()? as usize, usize::from(u.u16()?));
-        let settled_by = has(flag::SETTLED)
+        let mut settled_by = has(flag::SETTLED)
             .then(|| Ok::<_, Damaged>(Token { run, worker: WorkerId(u.u64()?), take: u.u48()? }))
             .transpose()?;
         let spec_bytes = u.take(spec_len)?;
@@ -277,6 +280,10 @@ impl Record {
         };
         let spec = read_spec(id, spec_bytes, &has, priority, data)?;
         let attempts_made = u32::from(u.u16()?);
+        if has(flag::SETTLED_RUN) {
+            let run = u.u32()?;
+            settled_by = settled_by.map(|token| Token { run, ..token });
+        }
         let former = has(flag::RUN_AT).then(|| u.moment()).transpose()?;
         let processed_on = has(flag::PROCESSED).then(|| u.u48()).transpose()?;
         let result = if has(flag::RESULT) {

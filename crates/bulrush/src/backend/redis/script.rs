@@ -39,6 +39,13 @@ pub(super) enum Script {
     Workers,
 }
 
+impl Script {
+    /// Whether somebody relies on what it has written once it has answered.
+    pub fn is_acknowledged(self) -> bool {
+        matches!(self, Self::Add | Self::Admin | Self::Configure | Self::Deliver | Self::Step)
+    }
+}
+
 /// Every script with its text, in the order of the enumeration.
 const SCRIPTS: [(Script, &str); 19] = [
     (Script::Add, include_str!("lua/add.lua")),

@@ -3,7 +3,7 @@
 //! A check walks through the queue in bounded slices: every record with the places that hold its job, then every collection with the
 //! records it needs, then whatever belongs to jobs beside their records, and in the last slice the lists and the counters. Each slice is
 //! of one moment. What takes many of them (the lists, the running jobs) is compared only if nothing has changed meanwhile: in a queue that
-//! is never at rest the sums stay unchecked.
+//! is never at rest, sums are compared as far as sizes of collections tell them, and lists and rotation stay unchecked.
 //!
 //! With `repair`, what is found is put right one by one, each under a script that looks again first; the counters last.
 
@@ -122,6 +122,7 @@ enum Repair {
     Key(Vec<u8>),
     Family(JobId),
     Worker(Vec<u8>),
+    Recount,
 }
 
 /// A check under way.
@@ -251,6 +252,7 @@ impl Check<'_> {
                 cmd.write_arg(b"worker");
                 cmd.write_arg(worker);
             }
+            Repair::Recount => cmd.write_arg(b"recount"),
         };
         self.redis.script(Via::Pool, Script::Repair, self.at, put).await?.flag()
     }

@@ -1,6 +1,6 @@
 //! Cancelling: at once before a job starts, on request while it runs, and the first settle wins.
 
-use bulrush::model::{ChildFailure, JobState, Outcome};
+use bulrush::model::{ChildFailure, ErrorKind, JobError, JobState, Outcome};
 use bulrush::port::{AdminCommand, AdminResult, Settled};
 
 use crate::suite::{Rig, again, complete, complete_with, fail, id, job, name};
@@ -64,6 +64,25 @@ pub async fn after_a_request_whatever_is_no_completion_ends_as_cancelled(rig: &R
     }
     assert_eq!(rig.info().await.limited_until, None, "a cancelled job limits nobody");
     assert_eq!(rig.info().await.totals.cancelled, 6);
+}
+
+pub async fn a_cancelled_job_keeps_its_errors_however_many_there_are(rig: &Rig) {
+    rig.configure(|config| config.bounds.errors = 2).await;
+    for (text, last) in [("a", again(0)), ("b", fail())] {
+        rig.add(job(text).attempts(9)).await;
+        let mut hand = rig.hand(1);
+        for message in ["first", "second", "third"] {
+            let error = JobError { kind: ErrorKind::Retryable, message: message.into() };
+            hand.run(Outcome::Retry { after_ms: 0, error }).await;
+        }
+        let taken = hand.take_one().await;
+        rig.cancel(text).await;
+        hand.end(&taken, last).await;
+        let found = rig.job(text).await;
+        let messages: Vec<&str> =
+            found.status.errors.iter().map(|error| error.error.message.as_str()).collect();
+        assert_eq!((found.state(), messages), (JobState::Cancelled, vec!["second", "third"]));
+    }
 }
 
 pub async fn a_rescued_or_returned_job_with_a_request_ends_as_cancelled(rig: &Rig) {

@@ -3,7 +3,7 @@
 use bulrush::model::{ErrorKind, JobState, Outcome};
 use bulrush::port::Settled;
 
-use crate::suite::{Rig, complete, fail, finished, id, job};
+use crate::suite::{Rig, again, complete, fail, finished, id, job};
 
 pub async fn a_dead_worker_s_jobs_go_back_to_the_head_within_a_lease_and_five_seconds(rig: &Rig) {
     rig.add_ids(&["a", "b", "c"]).await;
@@ -62,6 +62,27 @@ pub async fn whoever_stays_silent_through_the_grace_is_rescued_after_it(rig: &Ri
     rig.hand(1).take_one().await;
     rig.advance(3_600_000);
     assert_eq!(rig.pass(15_000).await, 1, "at most two leases and 5 s after a gap");
+}
+
+pub async fn a_job_remembers_the_run_that_settled_it_through_runs_that_were_lost(rig: &Rig) {
+    rig.add(job("a").attempts(9)).await;
+    let first = rig.hand(1).run(again(0)).await;
+    assert_eq!(rig.job("a").await.status.settled_by, Some(first.token));
+    for lost in 1..=2 {
+        rig.hand(1 + lost).take_one().await;
+        assert_eq!(rig.lose_workers().await, 1);
+        let status = rig.job("a").await.status;
+        assert_eq!((status.settled_by, u64::from(status.run)), (Some(first.token), 1 + lost));
+    }
+    // A run that its worker no longer knows of is given back, which is no stall.
+    let mut hand = rig.hand(9);
+    hand.take_one().await;
+    hand.resume(&[]).await;
+    let status = rig.job("a").await.status;
+    assert_eq!((status.settled_by, status.run), (Some(first.token), 4));
+    let last = hand.run(complete()).await;
+    let status = rig.job("a").await.status;
+    assert_eq!((status.settled_by, status.run, last.token.run), (Some(last.token), 5, 5));
 }
 
 pub async fn a_job_that_loses_its_worker_too_often_fails_as_crashed(rig: &Rig) {

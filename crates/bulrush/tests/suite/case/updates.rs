@@ -1,6 +1,6 @@
 //! What a running job writes, and payloads that nobody looks into.
 
-use bulrush::model::{NewJob, Outcome, Progress};
+use bulrush::model::{ErrorKind, JobError, NewJob, Outcome, Progress};
 use bulrush::port::UpdateChange;
 use bytes::Bytes;
 
@@ -96,6 +96,37 @@ pub async fn payload_bytes_are_opaque_and_come_back_byte_for_byte(rig: &Rig) {
         let found = rig.job(&text).await;
         assert_eq!((&found.spec.data, &found.status.result), (&payload, &result), "payload {n}");
         assert_eq!(found.status.progress.and_then(|progress| progress.data.clone()), result);
+    }
+}
+
+pub async fn texts_come_back_as_they_were_written_whatever_is_in_them(rig: &Rig) {
+    let texts = [
+        "\0",
+        "a\0b\r\nc",
+        "$3\r\nSET\r\n*1\r\n+OK\r\n-ERR no\r\n",
+        "{\"n\":9007199254740993,\"m\":1e400,\"o\":-0.0}",
+        "\"\\ud800\"",
+        "\u{fffe}\u{202e}\u{1f4a9}\u{1b}[2J",
+        &"[".repeat(5_000),
+    ];
+    let mut hand = rig.hand(1);
+    for (n, text) in texts.into_iter().enumerate() {
+        let name = format!("j{n}");
+        rig.add(job(&name).attempts(1)).await;
+        let taken = hand.take_one().await;
+        let message: String = text.chars().take(100).collect();
+        let progress = Progress { percent: 1, message: Some(message.clone()), data: None };
+        hand.update(&taken, UpdateChange::Progress(progress)).await;
+        let log = UpdateChange::Log { from: 0, lines: vec![text.to_owned(), String::new(), text.to_owned()] };
+        hand.update(&taken, log).await;
+        let error = JobError { kind: ErrorKind::Unrecoverable, message: message.clone() };
+        hand.end(&taken, Outcome::Fail { error }).await;
+        let found = rig.job(&name).await;
+        let told = found.status.progress.as_deref().and_then(|progress| progress.message.clone());
+        assert_eq!(told, Some(message.clone()), "text {n}");
+        assert_eq!(found.status.errors[0].error.message, message, "text {n}");
+        let logs = rig.backend.logs(&rig.name, found.id(), 0, 10).await.expect("logs can be read");
+        assert_eq!(logs, [(0, text.to_owned()), (1, String::new()), (2, text.to_owned())], "text {n}");
     }
 }
 

@@ -1,7 +1,7 @@
 -- part_job.lua: a job's record taken apart and put together. Needs part_state.lua. The layout stands in record.rs.
 local WAITING, DELAYED, PARENT_WAITS, COMPLETED, FAILED, CANCELLED = 119, 100, 112, 99, 102, 120
-local SETTLED, LIFO, GROUP, OWNER, DEDUP, CHILD, BIG, RUN_AT, PROCESSED, RESULT, KEY_TTL, FAMILY =
-  1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 2048, 4096
+local SETTLED, LIFO, GROUP, OWNER, DEDUP, CHILD, BIG, RUN_AT, PROCESSED, RESULT, SETTLED_RUN, KEY_TTL, FAMILY =
+  1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096
 local HEAD = '>BBI4I6I6I2I3I4I2I4I3I2'
 
 -- A record as a table. `tail` is how the job stands; status() takes it apart, save() puts it together.
@@ -37,6 +37,7 @@ local function status(j)
   local s, t, at = j.s, j.tail, 3
   if s then return s end
   s = { made = unpack_struct('>I2', t) }
+  if is(j, SETTLED_RUN) then s.settled_run = unpack_struct('>I4', t, at); at = at + 4 end
   if is(j, RUN_AT) then s.run_at = unpack_struct('>I6', t, at); at = at + 6 end
   if is(j, PROCESSED) then s.processed = unpack_struct('>I6', t, at); at = at + 6 end
   if is(j, RESULT) then
@@ -51,8 +52,8 @@ end
 local function save(j)
   local s = j.s
   if s then
-    put(j, RUN_AT, s.run_at); put(j, PROCESSED, s.processed); put(j, RESULT, s.result)
-    j.tail = pack('>I2', s.made) .. (s.run_at and pack('>I6', s.run_at) or '') .. (s.processed and pack('>I6', s.processed) or '')
+    put(j, SETTLED_RUN, s.settled_run); put(j, RUN_AT, s.run_at); put(j, PROCESSED, s.processed); put(j, RESULT, s.result)
+    j.tail = pack('>I2', s.made) .. (s.settled_run and pack('>I4', s.settled_run) or '') .. (s.run_at and pack('>I6', s.run_at) or '') .. (s.processed and pack('>I6', s.processed) or '')
       .. (s.result and pack('>I4', #s.result) .. s.result or '') .. s.errors
   end
   put(j, SETTLED, j.token)

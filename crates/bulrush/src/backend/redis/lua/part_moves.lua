@@ -254,6 +254,8 @@ local function count_run(j)
   local s = status(j)
   s.made = s.made + 1
   s.processed = unpack_struct('>I6', j.active, 16)
+  -- The token that settled an earlier run stays, and with it the run that it was of.
+  if j.token and not s.settled_run then s.settled_run = j.run end
   j.run = j.run + 1
 end
 -- Puts a job that ran back to the head, its attempt not counted.

@@ -10,6 +10,7 @@
 --        `family`: id                                        pending children counted; a parent that waits for nobody starts
 --        `worker`: worker (8 bytes)                          a lease that has run out, so that its jobs are rescued
 --        `counters`: counters as they were, counters as they should be, n, then n times: member of the rotation, waiting, active
+--        `recount`: –                                        the counters that the size of a collection tells
 --        A key is named by its place in KEYS.
 -- Reply  [1 if it was done, else 0]
 -- Cost   O(log d) in sets; O(children); O(members)
@@ -138,6 +139,10 @@ local function mend()
     end
   elseif what == 'worker' then
     call('ZADD', KEYS[22], 'NX', int(now), ARGV[2])
+    done = 1
+  elseif what == 'recount' then
+    n.prioritized, n.delayed, n.parents = call('ZCARD', KEYS[4]), call('ZCARD', KEYS[5]), call('ZCARD', KEYS[13])
+    n.active, n.failed, n.cancelled = call('HLEN', KEYS[18]), call('ZCARD', KEYS[20]), call('ZCARD', KEYS[21])
     done = 1
   elseif sub(got[2] or '', 7) == sub(ARGV[2], 7) then
     -- Nothing has changed since it was counted.

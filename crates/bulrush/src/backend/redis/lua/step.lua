@@ -293,6 +293,11 @@ local function settle(i, id, code, entry)
   if band(flags, 1) ~= 0 and code ~= 'c' then
     -- Whoever asked for a cancel gets it, unless the job completed first.
     if code == 'z' or code == 'h' or code == 'l' then status(j).made = status(j).made + 1 end
+    if code == 'r' or code == 'f' then
+      -- The worker has made room for an error that is now not kept.
+      local kept = call('HGET', KEYS[2], id)
+      if kept then status(j).errors = status(parse(id, kept)).errors end
+    end
     code = 'x'
   end
   leave_active(j)

@@ -70,7 +70,7 @@ struct Verdict {
 impl Check<'_> {
     /// The lists, the counters and the rotation.
     pub(super) async fn totals(&mut self) -> Result<()> {
-        let Some((sums, seen)) = self.look_at_rest().await? else { return Ok(()) };
+        let Some((sums, seen)) = self.look_at_rest().await? else { return self.sizes().await };
         for text in &seen.damaged {
             self.find(1, None, text.clone(), None).await?;
         }
@@ -118,8 +118,31 @@ impl Check<'_> {
                 return Ok(Some((after, seen)));
             }
         }
-        tracing::debug!(queue = %self.at.name, "the queue does not rest, so its sums were not checked");
         Ok(None)
+    }
+
+    /// The counters of a queue that does not rest, as far as sizes of one moment tell them. Which of those that wait in lists and those
+    /// that are completed is wrong takes a walk.
+    async fn sizes(&mut self) -> Result<()> {
+        tracing::debug!(queue = %self.at.name, "the queue does not rest, so its lists were not compared");
+        let sums = self.sums().await?;
+        // Settings and counters that cannot be read are found by a look at rest, and by every command before.
+        let Some(counters) = Counters::decode(&sums.counters) else { return Ok(()) };
+        for (what, found, counted) in wrong_sizes(&sums, &counters) {
+            let text = format!("{what}: {found} entries, {counted} counted");
+            self.find(1, None, text, Some(Repair::Recount)).await?;
+        }
+        let counted = counters.get(Counter::Waiting) + counters.get(Counter::Completed);
+        let found = sums
+            .records
+            .saturating_sub(sums.delayed + sums.parents + sums.running + sums.failed + sums.cancelled);
+        if found != counted {
+            let text = format!(
+                "waiting and completed: {found} records, {counted} counted; pause the queue and check again to have it put right"
+            );
+            self.find(1, None, text, None).await?;
+        }
+        Ok(())
     }
 
     async fn sums(&self) -> Result<Sums> {
@@ -160,6 +183,20 @@ impl Check<'_> {
         };
         self.redis.script(Via::Pool, Script::Repair, self.at, put).await?.flag()
     }
+}
+
+/// What counters say otherwise than the sizes of their collections: what, how many there are, how many are counted.
+fn wrong_sizes(sums: &Sums, counters: &Counters) -> Vec<(&'static str, u64, u64)> {
+    let sizes = [
+        (Counter::Prioritized, "prioritized", sums.prioritized),
+        (Counter::Delayed, "delayed", sums.delayed),
+        (Counter::Parents, "waiting-children", sums.parents),
+        (Counter::Active, "active", sums.running),
+        (Counter::Failed, "failed", sums.failed),
+        (Counter::Cancelled, "cancelled", sums.cancelled),
+    ];
+    let compared = sizes.into_iter().map(|(counter, what, found)| (what, found, counters.get(counter)));
+    compared.filter(|(_, found, counted)| found != counted).collect()
 }
 
 fn judge(sums: &Sums, seen: &Seen, counters: &Counters, config: &QueueConfig) -> Verdict {

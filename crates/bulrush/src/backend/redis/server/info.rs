@@ -2,6 +2,10 @@
 
 use std::collections::HashMap;
 
+use super::super::RedisOptions;
+use super::judge;
+use crate::port::Condition;
+
 /// Settings that decide what is kept, and that only CONFIG tells.
 pub const SETTINGS: [&str; 4] =
     ["appendfsync", "no-appendfsync-on-rewrite", "save", "stop-writes-on-bgsave-error"];
@@ -14,6 +18,11 @@ pub struct Info {
 }
 
 impl Info {
+    /// What it means for jobs of somebody who uses the server so.
+    pub fn condition(&self, options: &RedisOptions) -> Condition {
+        judge::all(self, options)
+    }
+
     /// Reads the answer to INFO.
     pub fn parse(text: &str) -> Self {
         let fields = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| {

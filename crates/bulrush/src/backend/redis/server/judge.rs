@@ -1,7 +1,9 @@
-//! What a server's words about itself mean for jobs. Nothing here asks anybody anything.
+//! What a server's words about itself mean for jobs. Nothing here asks anybody anything, and no address is told: what hinders is shown to
+//! everybody who asks whether the service is ready.
 
+use super::super::RedisOptions;
 use super::info::Info;
-use super::report::Check;
+use crate::port::{Check, Condition, Durability, size};
 
 /// The oldest server that the engine's scripts run on.
 const MAJOR_MIN: u32 = 7;
@@ -14,18 +16,38 @@ const MIB: u64 = 1 << 20;
 const UNTOLD: &str = "unverified: INFO does not tell it";
 
 /// Everything that can be said from INFO and CONFIG alone.
-pub fn all(info: &Info) -> Vec<Check> {
-    vec![
+pub(super) fn all(info: &Info, options: &RedisOptions) -> Condition {
+    let (durability, durable) = durability(info);
+    let mut checks = vec![
         version(info),
         role(info),
         cluster(info),
         loading(info),
-        policy(info),
+        policy(info, options.allow_eviction),
         memory(info),
         evicted(info),
-        durability(info),
+        durable,
         disk(info),
-    ]
+    ];
+    checks.extend(replicas(info, options));
+    Condition { durability, checks }
+}
+
+/// Whether enough replicas are there to confirm writes, where that is asked for.
+fn replicas(info: &Info, options: &RedisOptions) -> Option<Check> {
+    const CHECK: &str = "replicas";
+    let asked = u64::from(options.replicas);
+    if asked == 0 || info.field("role") != Some("master") {
+        return None;
+    }
+    let there = info.number("connected_slaves")?;
+    let found = format!("{there} are connected, {asked} must confirm each write (replicas={asked})");
+    Some(if there < asked {
+        let cure = "bring the others back, or lower replicas= in the address";
+        Check::hindrance(CHECK, format!("{found}: no write is acknowledged"), cure)
+    } else {
+        Check::ok(CHECK, found)
+    })
 }
 
 fn version(info: &Info) -> Check {
@@ -39,7 +61,7 @@ fn version(info: &Info) -> Check {
     };
     match major {
         Some(major) if major >= MAJOR_MIN => Check::ok("version", named),
-        Some(_) => Check::broken(
+        Some(_) => Check::hindrance(
             "version",
             format!("{named} is too old for the engine's scripts"),
             "use Redis 7.0 or later, or Valkey",
@@ -58,18 +80,12 @@ fn role(info: &Info) -> Check {
             let replicas = info.number("connected_slaves").unwrap_or(0);
             Check::ok("role", format!("primary, {replicas} replicas"))
         }
-        Some("slave") => {
-            let host = info.field("master_host").unwrap_or("?");
-            let port = info.field("master_port").unwrap_or("?");
-            Check::broken(
-                "role",
-                format!("a replica of {host}:{port}, which takes no writes"),
-                format!(
-                    "give the address of the primary, {host}:{port}; or make this one a primary: REPLICAOF NO ONE"
-                ),
-            )
-        }
-        Some(other) => Check::broken(
+        Some("slave") => Check::hindrance(
+            "role",
+            "a replica, which takes no writes",
+            "give the address of the primary (INFO replication names it), or make this one a primary: REPLICAOF NO ONE",
+        ),
+        Some(other) => Check::hindrance(
             "role",
             format!("{other}, which holds no jobs"),
             "give the address of the server itself; Sentinel is not supported yet",
@@ -83,7 +99,7 @@ fn cluster(info: &Info) -> Check {
         return Check::warning("cluster-enabled", UNTOLD, "make sure that it is a single server");
     }
     if info.is_on("cluster_enabled") {
-        return Check::broken(
+        return Check::hindrance(
             "cluster-enabled",
             "yes: a node of a cluster, which is not supported yet",
             "use a single server (cluster-enabled no in redis.conf, and a restart)",
@@ -99,7 +115,7 @@ fn loading(info: &Info) -> Check {
     if info.is_on("loading") {
         let percent = info.field("loading_loaded_perc").unwrap_or("?");
         let left = info.field("loading_eta_seconds").unwrap_or("?");
-        return Check::broken(
+        return Check::hindrance(
             "loading",
             format!("{percent} % of the data is read, {left} s are left; nothing is answered until then"),
             "wait; workers and the API go on by themselves when it has finished",
@@ -108,20 +124,21 @@ fn loading(info: &Info) -> Check {
     Check::ok("loading", "no, all data is in memory")
 }
 
-fn policy(info: &Info) -> Check {
+fn policy(info: &Info, allowed: bool) -> Check {
     const CHECK: &str = "maxmemory-policy";
     const CURE: &str = "CONFIG SET maxmemory-policy noeviction";
-    match info.field("maxmemory_policy") {
-        Some("noeviction") => Check::ok(CHECK, "noeviction"),
-        Some(policy) if policy.starts_with("volatile") => Check::broken(
-            CHECK,
-            format!("{policy} deletes keys that expire, such as the history of queues, when memory is full"),
-            CURE,
-        ),
-        Some(policy) => {
-            Check::broken(CHECK, format!("{policy} silently deletes jobs when memory is full"), CURE)
+    let found = match info.field("maxmemory_policy") {
+        Some("noeviction") => return Check::ok(CHECK, "noeviction"),
+        Some(policy) if policy.starts_with("volatile") => {
+            format!("{policy} deletes keys that expire, such as the history of queues, when memory is full")
         }
-        None => Check::warning(CHECK, UNTOLD, format!("make sure of it: {CURE}")),
+        Some(policy) => format!("{policy} silently deletes jobs when memory is full"),
+        None => return Check::warning(CHECK, UNTOLD, format!("make sure of it: {CURE}")),
+    };
+    if allowed {
+        Check::warning(CHECK, format!("{found}; the address allows it (allow-eviction=yes)"), CURE)
+    } else {
+        Check::hindrance(CHECK, found, CURE)
     }
 }
 
@@ -168,11 +185,12 @@ fn evicted(info: &Info) -> Check {
     }
 }
 
-fn durability(info: &Info) -> Check {
+fn durability(info: &Info) -> (Durability, Check) {
     const CHECK: &str = "durability";
     const APPEND: &str = "CONFIG SET appendonly yes";
     if info.field("aof_enabled").is_none() {
-        return Check::warning(CHECK, UNTOLD, format!("make sure of it: {APPEND}"));
+        let untold = Check::warning(CHECK, UNTOLD, format!("make sure of it: {APPEND}"));
+        return (Durability::Unverified, untold);
     }
     if !info.is_on("aof_enabled") {
         let lost = match info.setting("save") {
@@ -186,35 +204,55 @@ fn durability(info: &Info) -> Check {
             None => "no append-only file: a crash loses every job since the last snapshot, if there are any"
                 .to_owned(),
         };
-        return Check::warning(CHECK, format!("none (appendonly no): {lost}"), APPEND);
+        let none = Check::warning(CHECK, format!("none (appendonly no): {lost}"), APPEND);
+        return (Durability::Volatile, none);
     }
+    let unsynced = info.setting("no-appendfsync-on-rewrite") == Some("yes");
     match info.setting("appendfsync") {
-        Some("always") if info.setting("no-appendfsync-on-rewrite") == Some("yes") => Check::warning(
-            CHECK,
-            "durable (appendfsync always), but not while the file is rewritten (no-appendfsync-on-rewrite yes)",
-            "CONFIG SET no-appendfsync-on-rewrite no",
-        ),
-        Some("always") => {
-            Check::ok(CHECK, "durable (appendonly yes, appendfsync always): no acknowledged job is lost")
+        Some("always") if unsynced => {
+            let check = Check::warning(
+                CHECK,
+                "durable (appendfsync always), but not while the file is rewritten (no-appendfsync-on-rewrite yes)",
+                "CONFIG SET no-appendfsync-on-rewrite no",
+            );
+            (Durability::Weak, check)
         }
-        Some("everysec") => Check::ok(
-            CHECK,
-            "standard (appendonly yes, appendfsync everysec): if the machine dies, up to 2 s of acknowledged jobs go with it; \
-             CONFIG SET appendfsync always makes it durable",
-        ),
-        Some(other) => Check::warning(
-            CHECK,
-            format!(
-                "less than standard (appendonly yes, appendfsync {other}): if the machine dies, what it had not written goes with it, \
-                 some 30 s of acknowledged jobs"
-            ),
-            "CONFIG SET appendfsync everysec, or always",
-        ),
-        None => Check::warning(
-            CHECK,
-            "standard or durable (appendonly yes): unverified, for the user may not ask CONFIG GET appendfsync",
-            "ask who runs the server, or allow it: ACL SETUSER <user> +config|get",
-        ),
+        Some("everysec") if unsynced => {
+            let check = Check::warning(
+                CHECK,
+                "standard (appendfsync everysec), but not while the file is rewritten (no-appendfsync-on-rewrite yes)",
+                "CONFIG SET no-appendfsync-on-rewrite no",
+            );
+            (Durability::Weak, check)
+        }
+        Some("always") => {
+            let found = "durable (appendonly yes, appendfsync always): no acknowledged job is lost";
+            (Durability::Durable, Check::ok(CHECK, found))
+        }
+        Some("everysec") => {
+            let found = "standard (appendonly yes, appendfsync everysec): if the machine dies, up to 2 s of acknowledged jobs go with \
+                 it; CONFIG SET appendfsync always makes it durable";
+            (Durability::Standard, Check::ok(CHECK, found))
+        }
+        Some(other) => {
+            let check = Check::warning(
+                CHECK,
+                format!(
+                    "less than standard (appendonly yes, appendfsync {other}): if the machine dies, what it had not written goes with \
+                     it, some 30 s of acknowledged jobs"
+                ),
+                "CONFIG SET appendfsync everysec, or always",
+            );
+            (Durability::Weak, check)
+        }
+        None => {
+            let check = Check::warning(
+                CHECK,
+                "standard or durable (appendonly yes): unverified, for the user may not ask CONFIG GET appendfsync",
+                "ask who runs the server, or allow it: ACL SETUSER <user> +config|get",
+            );
+            (Durability::Unverified, check)
+        }
     }
 }
 
@@ -222,7 +260,7 @@ fn disk(info: &Info) -> Check {
     const CHECK: &str = "writing to disk";
     let failed = |field: &str| info.field(field).is_some_and(|status| status != "ok");
     if info.is_on("aof_enabled") && failed("aof_last_write_status") {
-        return Check::broken(
+        return Check::hindrance(
             CHECK,
             "the append-only file could not be written, and all writes are refused until it can",
             "free space on the server's disk and look into its log",
@@ -233,7 +271,7 @@ fn disk(info: &Info) -> Check {
             ("the last snapshot failed", "free space on the server's disk and look into its log");
         let stops = info.setting("stop-writes-on-bgsave-error") != Some("no");
         return if stops && info.setting("save") != Some("") {
-            Check::broken(
+            Check::hindrance(
                 CHECK,
                 format!("{found}, and stop-writes-on-bgsave-error has the server refuse all writes"),
                 format!(
@@ -257,23 +295,10 @@ fn disk(info: &Info) -> Check {
     Check::ok(CHECK, "no error at the last snapshot, write and rewrite")
 }
 
-/// Bytes as people read them.
-pub fn size(bytes: u64) -> String {
-    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
-    let (mut value, mut unit) = (bytes as f64 / 1024.0, UNITS[0]);
-    for larger in &UNITS[1..] {
-        if value < 1024.0 {
-            break;
-        }
-        (value, unit) = (value / 1024.0, larger);
-    }
-    format!("{value:.1} {unit}")
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::report::Verdict;
     use super::*;
+    use crate::port::Verdict;
 
     const GOOD: &str = "# Server\r\nredis_version:7.0.15\r\nrole:master\r\nconnected_slaves:1\r\nloading:0\r\ncluster_enabled:0\r\n\
          used_memory:1000000\r\nmaxmemory:100000000\r\nmaxmemory_policy:noeviction\r\nevicted_keys:0\r\naof_enabled:1\r\n\
@@ -291,14 +316,21 @@ mod tests {
         info
     }
 
+    /// Judged for somebody with no wishes of their own.
+    fn judged(info: &Info) -> Condition {
+        all(info, &RedisOptions::default())
+    }
+
     fn one(info: &Info, check: &str) -> Check {
-        all(info).into_iter().find(|it| it.what == check).expect("it is looked at")
+        judged(info).checks.into_iter().find(|it| it.what == check).expect("it is looked at")
     }
 
     #[test]
     fn a_good_server_has_nothing_to_put_right() {
         let info = server(&[], &[("appendfsync", "always"), ("save", "")]);
-        assert!(all(&info).iter().all(|check| check.verdict == Verdict::Ok), "{:?}", all(&info));
+        let condition = judged(&info);
+        assert!(condition.checks.iter().all(|check| check.verdict == Verdict::Ok), "{condition:?}");
+        assert_eq!((condition.is_ready(), condition.durability), (true, Durability::Durable));
     }
 
     /// Fields of INFO that differ from a good server's, the check that sees them, its verdict, and a part of the cure.
@@ -331,21 +363,38 @@ mod tests {
             let found = one(&server(changes, &[("appendfsync", "always")]), check);
             assert_eq!(found.verdict, verdict, "{changes:?}: {found:?}");
             assert!(found.cure.as_ref().is_some_and(|text| text.contains(cure)), "{changes:?}: {found:?}");
+            assert!(!found.to_string().contains("db:1"), "what is told to everybody names no place: {found}");
+            // Workers drain a server that is full, and they need it to be ready.
+            assert_eq!(found.hinders, verdict == Verdict::Broken && check != "maxmemory", "{found:?}");
         }
+    }
+
+    #[test]
+    fn eviction_that_is_allowed_is_a_warning_and_hinders_nobody() {
+        let info = server(&[("maxmemory_policy", "allkeys-lru")], &[]);
+        assert!(!judged(&info).is_ready());
+        let allowed = all(&info, &RedisOptions { allow_eviction: true, ..RedisOptions::default() });
+        let policy = allowed.checks.iter().find(|check| check.what == "maxmemory-policy").expect("looked at");
+        assert!(allowed.is_ready() && policy.verdict == Verdict::Warning, "{policy:?}");
     }
 
     #[test]
     fn durability_is_the_class_that_the_settings_give() {
         let class = |changes: &[(&str, &str)], settings: &[(&str, &str)]| {
-            let check = one(&server(changes, settings), "durability");
-            (check.verdict, check.found.split(' ').next().map(str::to_owned).unwrap_or_default())
+            let condition = judged(&server(changes, settings));
+            let check = condition.checks.iter().find(|it| it.what == "durability").expect("it is looked at");
+            (check.verdict, condition.durability)
         };
-        assert_eq!(class(&[], &[("appendfsync", "always")]), (Verdict::Ok, "durable".into()));
-        assert_eq!(class(&[], &[("appendfsync", "everysec")]), (Verdict::Ok, "standard".into()));
-        assert_eq!(class(&[], &[("appendfsync", "no")]), (Verdict::Warning, "less".into()));
-        assert_eq!(class(&[("aof_enabled", "0")], &[]), (Verdict::Warning, "none".into()));
-        let rewriting = [("appendfsync", "always"), ("no-appendfsync-on-rewrite", "yes")];
-        assert_eq!(class(&[], &rewriting), (Verdict::Warning, "durable".into()));
+        let (ok, warning) = (Verdict::Ok, Verdict::Warning);
+        assert_eq!(class(&[], &[("appendfsync", "always")]), (ok, Durability::Durable));
+        assert_eq!(class(&[], &[("appendfsync", "everysec")]), (ok, Durability::Standard));
+        assert_eq!(class(&[], &[("appendfsync", "no")]), (warning, Durability::Weak));
+        assert_eq!(class(&[], &[]), (warning, Durability::Unverified));
+        assert_eq!(class(&[("aof_enabled", "0")], &[]), (warning, Durability::Volatile));
+        for fsync in ["always", "everysec"] {
+            let rewriting = [("appendfsync", fsync), ("no-appendfsync-on-rewrite", "yes")];
+            assert_eq!(class(&[], &rewriting), (warning, Durability::Weak));
+        }
         let forbidden = one(&server(&[], &[]), "durability");
         assert!(
             forbidden.verdict == Verdict::Warning && forbidden.found.contains("unverified"),
@@ -354,8 +403,16 @@ mod tests {
     }
 
     #[test]
+    fn replicas_are_counted_where_they_must_confirm() {
+        let asked = |replicas| {
+            all(&server(&[], &[]), &RedisOptions { replicas, ..RedisOptions::default() }).is_ready()
+        };
+        assert_eq!([asked(0), asked(1), asked(2)], [true, true, false]);
+    }
+
+    #[test]
     fn what_a_server_does_not_tell_is_unverified_and_not_broken() {
-        for check in all(&Info::default()) {
+        for check in judged(&Info::default()).checks {
             assert_ne!(check.verdict, Verdict::Broken, "{check:?}");
         }
     }
