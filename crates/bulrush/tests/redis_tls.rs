@@ -11,6 +11,8 @@ use bulrush::model::{Finished, JobId, NewJob, Outcome, QueueName, WorkerId};
 use bulrush::port::{Error, Renew, Resume, ServerFault, Settled, Step, WorkerInfo};
 use private::{Private, free_port};
 use tempfile::TempDir;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
 
 /// A server with a certificate for `localhost`, and the port it is at.
 async fn start(more: &[&str]) -> (Private, u16, TempDir) {
@@ -99,12 +101,15 @@ async fn a_certificate_that_nobody_vouches_for_names_the_cure() {
             "{told}"
         );
     }
-    // TLS spoken to a port without, and the other way round.
-    let plain = Private::start(&["--port", &free_port().to_string(), "--bind", "127.0.0.1"]).await;
-    let plain_port = plain.text(&["INFO", "server"]).await;
-    let plain_port = plain_port.lines().find_map(|line| line.strip_prefix("tcp_port:")).expect("it has one");
-    let error =
-        connect(&format!("rediss://localhost:{plain_port}")).await.map(drop).expect_err("no TLS there");
+    // TLS spoken to what answers without, and the other way round.
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port can be had");
+    let plain = listener.local_addr().expect("it has an address").port();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.write_all(b"-ERR Protocol error\r\n").await;
+        }
+    });
+    let error = connect(&format!("rediss://localhost:{plain}")).await.map(drop).expect_err("no TLS there");
     assert!(matches!(error, Error::Server { fault: ServerFault::NotRedis, .. }), "{error:?}");
     assert!(error.to_string().contains("rediss://"), "{error}");
     connect(&format!("redis://localhost:{port}")).await.map(drop).expect_err("TLS there");

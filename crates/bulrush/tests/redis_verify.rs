@@ -166,13 +166,13 @@ impl Bench {
         self.raw::<()>("HSET", "meta", &[b"n", &packed]).await;
     }
 
-    /// Writes counters in place of others, if they are still these.
-    async fn swap_counters(&self, from: &[u8], to: &[u8]) {
-        const SWAP: &str = "if redis.call('HGET', KEYS[1], 'n') == ARGV[1] then redis.call('HSET', KEYS[1], 'n', ARGV[2]) end return 1";
-        let mut connection = self.connection.clone();
+    /// Adds one to a byte of the counters, whatever else happens to them.
+    async fn miscount(&self, at: usize) {
+        const MISCOUNT: &str = "local n, at = redis.call('HGET', KEYS[1], 'n'), tonumber(ARGV[1]) \
+             return redis.call('HSET', KEYS[1], 'n', n:sub(1, at - 1) .. string.char(n:byte(at) + 1) .. n:sub(at + 1))";
         let mut call = cmd("EVAL");
-        call.arg(SWAP).arg(1).arg(self.key("meta")).arg(from).arg(to);
-        call.query_async::<u64>(&mut connection).await.expect("the server does it");
+        call.arg(MISCOUNT).arg(1).arg(self.key("meta")).arg(at);
+        call.query_async::<u64>(&mut self.connection.clone()).await.expect("the server does it");
     }
 
     /// The damage must be found under the invariant's number, and a repair must leave nothing to be found.
@@ -449,35 +449,29 @@ async fn a_large_queue_is_checked_in_slices_and_damage_in_any_of_them_is_mended(
 #[tokio::test]
 async fn wrong_counts_of_a_queue_that_never_rests_are_found_and_mended() {
     let bench = Bench::full().await;
-    // Somebody always adds: every look at the sums finds them changed.
+    // Somebody pauses and resumes all the time: every look at the sums finds them changed.
     let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let busy = tokio::spawn({
         let (backend, queue, stop) = (bench.backend.clone(), bench.queue.clone(), stop.clone());
         async move {
-            let mut added = 0_u32;
             while !stop.load(std::sync::atomic::Ordering::Relaxed) {
-                added += 1;
-                let jobs = vec![job(&format!("busy-{added}"))];
-                backend.add(&queue, jobs).await.expect("jobs can be added");
+                for command in [AdminCommand::Pause, AdminCommand::Unpause] {
+                    backend.admin(&queue, command).await.expect("it can be paused and resumed");
+                }
             }
         }
     });
     // Delayed and failed are the fourth and the eighth counter of six bytes, behind the moment.
-    for (at, what) in [(6 * 4 + 5, "delayed"), (6 * 8 + 5, "failed")] {
-        let mut found = Vec::new();
-        for _ in 0..1_000 {
-            let packed: Vec<u8> = bench.raw("HGET", "meta", &[b"n"]).await;
-            let mut wrong = packed.clone();
-            wrong[at] += 1;
-            // Only if nobody has written meanwhile.
-            bench.swap_counters(&packed, &wrong).await;
-            found = bench.verify(true).await;
-            if !found.is_empty() {
-                break;
-            }
+    for (place, what) in [(4, "delayed"), (8, "failed")] {
+        bench.miscount(6 * place + 6).await;
+        let found = bench.verify(false).await;
+        assert!(found.iter().any(|it| it.text.starts_with(what) && !it.repaired), "{what}: {found:?}");
+        // A repair of a moment's rest that did not last is tried again.
+        let mut left = 100;
+        while !bench.verify(true).await.is_empty() {
+            left -= 1;
+            assert!(left > 0, "{what} is mended");
         }
-        assert!(found.iter().any(|it| it.text.starts_with(what) && it.repaired), "{what}: {found:?}");
-        assert_eq!(bench.verify(false).await, [], "{what}");
     }
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
     busy.await.expect("it ends");

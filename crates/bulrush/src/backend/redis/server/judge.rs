@@ -345,7 +345,7 @@ mod tests {
                 &[("role", "slave"), ("master_host", "db"), ("master_port", "1")],
                 "role",
                 Verdict::Broken,
-                "db:1",
+                "REPLICAOF NO ONE",
             ),
             (&[("role", "sentinel")], "role", Verdict::Broken, "Sentinel"),
             (&[("cluster_enabled", "1")], "cluster-enabled", Verdict::Broken, "single server"),
