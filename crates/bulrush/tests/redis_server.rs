@@ -68,7 +68,7 @@ async fn a_job_is_added_run_and_found_on_the_server_s_clock() {
     let before = backend.now().await.expect("it has a clock");
     backend.add(&queue, vec![job("a"), job("b").delay_ms(50)]).await.expect("jobs can be added");
     hello(&backend, 1).await;
-    let first = backend.step(&queue, Step::take(WorkerId(1), 1, 5)).await.expect("it can step");
+    let first = backend.step(&queue, Step::take(WorkerId(1), 1, 1)).await.expect("it can step");
     assert_eq!(first.taken.len(), 1);
     let outcome = Outcome::Complete { result: Some("[1]".into()), follow_ups: Vec::new() };
     let finished = vec![Finished { job: first.taken[0].clone(), outcome }];
