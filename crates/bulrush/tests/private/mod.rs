@@ -11,7 +11,7 @@ use deadpool_redis::redis::{Client, Value, cmd};
 use tempfile::TempDir;
 
 /// Longer than anything here takes.
-pub const DEADLINE: Duration = Duration::from_secs(60);
+pub const DEADLINE: Duration = Duration::from_mins(1);
 
 /// A private server on a socket in a temporary folder, killed at the end whatever happens.
 pub struct Private {

@@ -43,7 +43,7 @@ async fn look(url: &str) -> Report {
     match url.split_once(':') {
         Some(("memory", "")) => {
             let mut report = Report::new("memory:");
-            report.checks = Embedded::memory(Arc::new(SystemClock)).condition().checks.clone();
+            report.checks.clone_from(&Embedded::memory(Arc::new(SystemClock)).condition().checks);
             report
         }
         Some(("file", path)) if !path.is_empty() => file::look(path.into()).await,

@@ -94,7 +94,7 @@ impl Watch {
             match check.verdict {
                 Verdict::Broken => tracing::error!(what, found, cure, "the Redis server endangers jobs"),
                 Verdict::Warning => {
-                    tracing::warn!(what, found, cure, "the Redis server is not as it should be")
+                    tracing::warn!(what, found, cure, "the Redis server is not as it should be");
                 }
                 Verdict::Ok => tracing::info!(what, found, "the Redis server is as it should be again"),
             }
