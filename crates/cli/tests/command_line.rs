@@ -187,7 +187,7 @@ fn the_bench_prints_one_object_a_line_with_the_promised_fields() {
         "--backend",
         &file,
         "--scenario",
-        "add,add-bulk,add-concurrent,process,latency",
+        "add,add-bulk,add-concurrent,process,latency,bytes",
         "--jobs",
         "200",
         "--batch",
@@ -198,7 +198,7 @@ fn the_bench_prints_one_object_a_line_with_the_promised_fields() {
     ]);
     assert!(ran.status.success(), "{}", text(&ran.stderr));
     let said = text(&ran.stdout);
-    assert_eq!(said.lines().count(), 10, "{said}");
+    assert_eq!(said.lines().count(), 12, "{said}");
     for line in said.lines() {
         let row: serde_json::Value = serde_json::from_str(line).expect("JSON");
         for field in [
@@ -210,6 +210,7 @@ fn the_bench_prints_one_object_a_line_with_the_promised_fields() {
             "p50_ms",
             "p99_ms",
             "bytes_per_waiting_job",
+            "bytes_per_finished_job",
             "server_cpu_us_per_job",
             "client_cpu_us_per_job",
         ] {

@@ -219,7 +219,7 @@ fn demo_and_bench_run_on_redis() {
         "--backend",
         &redis,
         "--scenario",
-        "add-bulk,process",
+        "add-bulk,process,bytes",
         "--jobs",
         "200",
         "--batch",
@@ -227,5 +227,5 @@ fn demo_and_bench_run_on_redis() {
         "--json",
     ]);
     assert!(bench.status.success(), "{}", text(&bench.stderr));
-    assert_eq!(text(&bench.stdout).lines().count(), 2, "{}", text(&bench.stdout));
+    assert_eq!(text(&bench.stdout).lines().count(), 3, "{}", text(&bench.stdout));
 }

@@ -65,6 +65,7 @@ pub struct Row {
     p50_ms: Option<f64>,
     p99_ms: Option<f64>,
     bytes_per_waiting_job: Option<f64>,
+    bytes_per_finished_job: Option<f64>,
     server_cpu_us_per_job: Option<f64>,
     client_cpu_us_per_job: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -140,11 +141,12 @@ fn rows_table(rows: &[Row]) -> comfy_table::Table {
         "p50 ms",
         "p99 ms",
         "bytes/waiting",
+        "bytes/finished",
         "server µs/job",
         "client µs/job",
         "",
     ];
-    let mut table = table(header, 2..10);
+    let mut table = table(header, 2..11);
     let optional =
         |value: Option<f64>, digits: usize| value.map_or(String::new(), |value| format!("{value:.digits$}"));
     for row in rows {
@@ -157,6 +159,7 @@ fn rows_table(rows: &[Row]) -> comfy_table::Table {
             optional(row.p50_ms, 3),
             optional(row.p99_ms, 3),
             optional(row.bytes_per_waiting_job, 0),
+            optional(row.bytes_per_finished_job, 0),
             optional(row.server_cpu_us_per_job, 2),
             optional(row.client_cpu_us_per_job, 2),
             row.note.clone().unwrap_or_default(),

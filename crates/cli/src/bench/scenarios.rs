@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use bulrush::model::{NewJob, QueueConfig};
+use bulrush::model::{Keep, NewJob, QueueConfig, Retention};
 use bulrush::port::AdminCommand;
 use bulrush::{Client, Handlers, Queue, Worker, WorkerOptions};
 use bytes::Bytes;
@@ -22,6 +22,8 @@ const DEPTHS: [usize; 3] = [10_000, 100_000, 1_000_000];
 const DEPTH_PROBE: usize = 50_000;
 /// Jobs of the latency scenario, at most: they come one by one.
 const LATENCY_JOBS_MAX: usize = 2_000;
+/// Time between the start of one job and the add of the next in the latency scenario.
+const LATENCY_PAUSE: Duration = Duration::from_millis(3);
 
 /// A scenario.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -38,6 +40,8 @@ pub enum Scenario {
     Latency,
     /// Adds and processing with 10 k, 100 k and 1 M jobs waiting.
     Depth,
+    /// Bytes of a waiting and of a completed job: as `process`, but every completed job is kept.
+    Bytes,
 }
 
 /// A fresh backend, removed with everything in it when it is dropped.
@@ -48,7 +52,7 @@ struct Stage {
 }
 
 impl Stage {
-    async fn open(backend: &str, arguments: &BenchArguments) -> anyhow::Result<Self> {
+    async fn open(backend: &str, arguments: &BenchArguments, retention: Retention) -> anyhow::Result<Self> {
         let (url, directory) = match backend.strip_prefix("file:") {
             None => (backend.to_owned(), None),
             Some(parent) => {
@@ -62,7 +66,7 @@ impl Stage {
         // A server may hold what others left: the queue is ours alone.
         let queue = client.queue(&format!("bench-{}-{}", std::process::id(), next_number()))?;
         let events_max = if arguments.no_events { 0 } else { QueueConfig::default().events_max };
-        queue.configure(QueueConfig { events_max, ..QueueConfig::default() }).await?;
+        queue.configure(QueueConfig { events_max, retention, ..QueueConfig::default() }).await?;
         Ok(Self { client, queue, directory })
     }
 
@@ -81,6 +85,19 @@ impl Stage {
             ensure!(added.iter().all(bulrush::port::Added::is_new), "a job was not added");
             left -= n;
         }
+        Ok(())
+    }
+
+    /// Fails unless so many jobs wait and nothing is under way or failed: a figure without that would be worth nothing.
+    async fn check(&self, waiting: usize) -> anyhow::Result<()> {
+        let counts = self.queue.info().await?.counts;
+        ensure!(
+            counts.waiting == waiting as u64 && counts.active == 0 && counts.failed == 0,
+            "after the measurement {} jobs wait, {} are active and {} failed, but {waiting} should wait and nothing else",
+            counts.waiting,
+            counts.active,
+            counts.failed
+        );
         Ok(())
     }
 
@@ -117,7 +134,13 @@ pub async fn measure(
         }
         return Ok(rows);
     }
-    let stage = Stage::open(backend, arguments).await?;
+    let retention = match scenario {
+        Scenario::Bytes => {
+            Retention { completed: Keep { age_ms: None, count: None }, ..Retention::default() }
+        }
+        _ => Retention::default(),
+    };
+    let stage = Stage::open(backend, arguments, retention).await?;
     let rows = match scenario {
         Scenario::Add => vec![add(&stage, backend, arguments).await?],
         Scenario::AddBulk => {
@@ -126,8 +149,11 @@ pub async fn measure(
         Scenario::AddConcurrent => vec![add_concurrent(&stage, backend, arguments).await?],
         Scenario::Process => {
             stage.fill(arguments, arguments.jobs).await?;
-            vec![process(&stage, backend, arguments, arguments.jobs, scenario.to_string()).await?]
+            let row = process(&stage, backend, arguments, arguments.jobs, scenario.to_string()).await?;
+            stage.check(0).await?;
+            vec![row]
         }
+        Scenario::Bytes => vec![bytes(&stage, backend, arguments).await?],
         Scenario::Latency | Scenario::Depth => vec![latency(&stage, backend, arguments).await?],
     };
     stage.close().await?;
@@ -155,7 +181,8 @@ async fn add_bulk(
     scenario: String,
 ) -> anyhow::Result<Row> {
     let data = payload(arguments.payload);
-    let (memory, disk) = (resident_bytes(), stage.directory.as_deref().map(directory_bytes));
+    let footprint = Footprint::take(stage);
+    let waiting = stage.queue.info().await?.counts.waiting as usize;
     let mut samples = Vec::with_capacity(jobs / arguments.batch + 1);
     let meter = stage.meter().await?;
     let mut left = jobs;
@@ -169,13 +196,46 @@ async fn add_bulk(
     }
     let usage = stage.read(&meter).await?;
     let mut row = Row::timed(backend, &scenario, jobs, &usage);
-    let grown = match (&stage.directory, disk, usage.server) {
-        (Some(directory), Some(before), _) => Some(directory_bytes(directory) - before),
-        (_, _, Some((_, bytes))) => Some(bytes),
-        _ => resident_bytes().zip(memory).map(|(after, before)| after - before),
-    };
-    row.bytes_per_waiting_job = grown.map(|bytes| bytes / jobs as f64);
+    row.bytes_per_waiting_job = footprint.grown(stage, &usage).map(|bytes| bytes / jobs as f64);
+    stage.check(waiting + jobs).await?;
     Ok(with_quantiles(row, samples))
+}
+
+/// How large a stage is, where it keeps its jobs.
+struct Footprint {
+    memory: Option<f64>,
+    disk: Option<f64>,
+}
+
+impl Footprint {
+    fn take(stage: &Stage) -> Self {
+        Self { memory: resident_bytes(), disk: stage.directory.as_deref().map(directory_bytes) }
+    }
+
+    /// How much it has grown since. What a server grew by is in the usage.
+    fn grown(&self, stage: &Stage, usage: &Usage) -> Option<f64> {
+        match (&stage.directory, self.disk, usage.server) {
+            (Some(directory), Some(before), _) => Some(directory_bytes(directory) - before),
+            (_, _, Some((_, bytes))) => Some(bytes),
+            _ => resident_bytes().zip(self.memory).map(|(after, before)| after - before),
+        }
+    }
+}
+
+/// Adds and processes all jobs and keeps them all.
+async fn bytes(stage: &Stage, backend: &str, arguments: &BenchArguments) -> anyhow::Result<Row> {
+    let jobs = arguments.jobs;
+    let (footprint, meter) = (Footprint::take(stage), stage.meter().await?);
+    stage.fill(arguments, jobs).await?;
+    let waiting = footprint.grown(stage, &stage.read(&meter).await?);
+    let mut row = process(stage, backend, arguments, jobs, Scenario::Bytes.to_string()).await?;
+    let finished = footprint.grown(stage, &stage.read(&meter).await?);
+    stage.check(0).await?;
+    let kept = stage.queue.info().await?.counts.completed;
+    ensure!(kept == jobs as u64, "{kept} of {jobs} completed jobs are there, all should be kept");
+    row.bytes_per_waiting_job = waiting.map(|bytes| bytes / jobs as f64);
+    row.bytes_per_finished_job = finished.map(|bytes| bytes / jobs as f64);
+    Ok(row)
 }
 
 async fn add_concurrent(stage: &Stage, backend: &str, arguments: &BenchArguments) -> anyhow::Result<Row> {
@@ -201,6 +261,7 @@ async fn add_concurrent(stage: &Stage, backend: &str, arguments: &BenchArguments
         samples.extend(task.await??);
     }
     let mut row = Row::timed(backend, "add-concurrent", each * producers, &stage.read(&meter).await?);
+    stage.check(each * producers).await?;
     row.note = Some(format!("{producers} producers"));
     Ok(with_quantiles(row, samples))
 }
@@ -264,7 +325,7 @@ async fn latency(stage: &Stage, backend: &str, arguments: &BenchArguments) -> an
     let meter = stage.meter().await?;
     for _ in 0..jobs {
         // The worker is idle again when the next job comes: that is what is measured.
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        tokio::time::sleep(LATENCY_PAUSE).await;
         let job = stage.job(arguments, &data);
         let added = Instant::now();
         stage.queue.add(job).await?;
@@ -282,7 +343,7 @@ async fn latency(stage: &Stage, backend: &str, arguments: &BenchArguments) -> an
 }
 
 async fn at_depth(backend: &str, arguments: &BenchArguments, depth: usize) -> anyhow::Result<Vec<Row>> {
-    let stage = Stage::open(backend, arguments).await?;
+    let stage = Stage::open(backend, arguments, Retention::default()).await?;
     stage.fill(arguments, depth).await?;
     let add = add_bulk(&stage, backend, arguments, DEPTH_PROBE, format!("add-bulk at {depth}")).await?;
     let process = process_some(&stage, backend, arguments, depth).await?;
