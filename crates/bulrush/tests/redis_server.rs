@@ -149,6 +149,16 @@ async fn settings_that_another_process_has_changed_are_learned_with_the_next_cal
     one.add(&queue, vec![large]).await.expect("the queue takes more by now");
     let found = one.get(&queue, &[JobId::new("b").expect("a good id")]).await.expect("it can be read");
     assert_eq!(found[0].as_ref().map(|job| job.spec.priority), Some(9));
+    // A result too is checked by the bounds that hold, not by those that are known here.
+    hello(&one, 1).await;
+    let taken = one.step(&queue, Step::take(WorkerId(1), 1, 1)).await.expect("it can step").taken;
+    let mut config = two.info(&queue).await.expect("it can be read").config;
+    config.bounds.result_bytes = 4;
+    two.configure(&queue, config).await.expect("it can be set");
+    let outcome = Outcome::Complete { result: Some("[1,2,3]".into()), follow_ups: Vec::new() };
+    let finished = vec![Finished { job: taken[0].clone(), outcome }];
+    let refused = one.step(&queue, Step::settle(WorkerId(1), 2, finished)).await;
+    assert!(matches!(refused, Err(Error::Bound(_))), "{refused:?}");
 }
 
 #[tokio::test]

@@ -62,9 +62,7 @@ impl Bench {
     /// A job in every state, named after it, and one with each thing that is kept beside a record.
     async fn full() -> Self {
         let mut bench = Self::empty().await;
-        let info = WorkerInfo { id: WORKER, name: "w".into(), slots: 9, version: "1".into(), started: 0 };
-        let hello = Resume { info, call: 0, running: Vec::new() };
-        bench.backend.resume(&bench.queue, hello).await.expect("a worker can say hello");
+        bench.hello().await;
         let error = JobError { kind: ErrorKind::Unrecoverable, message: "broken".into() };
         let complete = Outcome::Complete { result: None, follow_ups: Vec::new() };
         for (text, outcome) in [("completed", complete), ("failed", Outcome::Fail { error })] {
@@ -110,6 +108,12 @@ impl Bench {
 
     fn other() -> QueueName {
         QueueName::new("other").expect("a good name")
+    }
+
+    async fn hello(&self) {
+        let info = WorkerInfo { id: WORKER, name: "w".into(), slots: 9, version: "1".into(), started: 0 };
+        let hello = Resume { info, call: 0, running: Vec::new() };
+        self.backend.resume(&self.queue, hello).await.expect("a worker can say hello");
     }
 
     async fn add(&self, jobs: Vec<NewJob>) {
@@ -328,6 +332,27 @@ async fn broken_tokens_are_found_and_mended() {
     bench.is_found_and_mended(2, "a worker that nobody knows").await;
     let until: f64 = bench.raw("ZSCORE", "wk", &[&WORKER.0.to_be_bytes()]).await;
     assert!(until <= bench.backend.now().await.expect("it has a clock") as f64, "its jobs are rescued");
+}
+
+/// A million tenants that came and went must leave nothing: not even what a check takes for sound.
+#[tokio::test]
+async fn groups_without_jobs_leave_no_key_behind() {
+    let mut bench = Bench::empty().await;
+    bench.hello().await;
+    for group in ["ran", "removed", "cancelled"] {
+        bench.add(vec![job(group).group(group)]).await;
+    }
+    assert_eq!(bench.raw::<usize>("HLEN", "groups", &[]).await, 4, "three, and the jobs without one");
+    for command in [AdminCommand::Remove(vec![id("removed")]), AdminCommand::Cancel(vec![id("cancelled")])] {
+        bench.backend.admin(&bench.queue, command).await.expect("it can be done");
+    }
+    let taken = bench.take(1).await.remove(0);
+    assert_eq!(bench.raw::<usize>("HLEN", "groups", &[]).await, 2, "who runs a job is known");
+    let outcome = Outcome::Complete { result: None, follow_ups: Vec::new() };
+    bench.step(vec![Finished { job: taken, outcome }], 0).await;
+    for key in ["groups", "ring", "held", "g:ran", "g:removed", "g:cancelled"] {
+        assert_eq!(bench.raw::<usize>("EXISTS", key, &[]).await, 0, "{key}");
+    }
 }
 
 #[tokio::test]

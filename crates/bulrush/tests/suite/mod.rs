@@ -57,6 +57,7 @@ macro_rules! conformance_suite {
             }
             calls: {
                 a_repeated_call_gets_the_stored_answer,
+                a_repeat_tells_again_what_was_refused,
                 a_repeat_does_not_tell_again_what_was_settled_since,
                 a_call_that_arrives_after_a_later_one_is_refused,
                 a_hello_fences_the_calls_before_it,
@@ -172,6 +173,8 @@ macro_rules! conformance_suite {
                 a_group_s_weight_is_how_many_it_gets_at_its_turn,
                 a_group_s_cap_leaves_room_for_the_others,
                 the_default_cap_holds_for_every_group_and_for_the_jobs_without_one,
+                the_default_cap_holds_where_no_job_has_a_group,
+                a_job_of_a_group_that_is_moved_in_time_runs_once_and_at_its_new_place,
                 a_rescued_job_gives_its_place_under_the_cap_back,
                 changed_caps_hold_from_the_next_take,
                 a_tenant_s_hundred_thousand_jobs_do_not_starve_another_s_one,
@@ -260,6 +263,7 @@ macro_rules! conformance_suite {
                 each_outcome_has_its_own_retention,
                 trimming_is_bounded_in_a_call_and_in_a_pass,
                 a_job_that_is_still_needed_is_never_trimmed,
+                a_job_that_ended_anew_under_the_id_of_another_is_as_old_as_it_is,
             }
             settle: {
                 a_completed_job_keeps_its_result_and_its_times,

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use bulrush::clock::TokioClock;
 use bulrush::model::JobState;
-use bulrush::{Handlers, Stop, Worker};
+use bulrush::port::AdminCommand;
+use bulrush::{Handlers, Stop, Worker, WorkerOptions};
 
-use super::support::{Rig, assert_sound, eventually, quick, until};
+use super::support::{Rig, START, assert_sound, eventually, holds, quick, until};
 
 #[test]
 fn the_lease_is_renewed_while_every_thread_of_the_runtime_is_burnt() {
@@ -137,4 +139,59 @@ async fn a_renewal_that_fails_now_and_then_costs_nothing() {
     release.notify_one();
     assert_eq!(until(&queue, &job, JobState::Completed).await.status.stalls, 0);
     worker.shutdown().await;
+}
+
+/// Whoever's report is refused has lost its job, and need not wait for the next renewal to be told.
+#[tokio::test]
+async fn a_run_whose_report_is_refused_is_asked_to_stop() {
+    let rig = Rig::new().await;
+    let queue = rig.queue("talks");
+    let (go, stopped) = (Arc::new(tokio::sync::Notify::new()), Arc::new(AtomicBool::new(false)));
+    let (told, seen) = (go.clone(), stopped.clone());
+    let handlers = Handlers::new().otherwise_raw(move |ctx| {
+        let (told, seen) = (told.clone(), seen.clone());
+        async move {
+            told.notified().await;
+            ctx.log("still here");
+            assert_eq!(ctx.stopped().await, Stop::Lost);
+            seen.store(true, Ordering::Relaxed);
+            Ok(None)
+        }
+    });
+    let worker = Worker::start(&queue, handlers, quick(1));
+    let job = queue.add(queue.job("x", "1")).await.expect("it can be added").id;
+    until(&queue, &job, JobState::Active).await;
+    let command = AdminCommand::Obliterate { force: true, limit: 10 };
+    queue.backend().admin(queue.name(), command).await.expect("the queue can be emptied");
+    go.notify_one();
+    holds("the stop", || stopped.load(Ordering::Relaxed)).await;
+    worker.shutdown().await;
+    assert_sound(&queue).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_renewal_could_not_tell_of_the_past_goes_again_and_counts_once() {
+    for lost_on_its_way in [true, false] {
+        let rig = Rig::in_memory().await;
+        let queue = rig.queue("numbers");
+        let options =
+            WorkerOptions { renew_on_clock: Some(Arc::new(TokioClock::starting_at(START))), ..quick(4) };
+        let worker = Worker::start(&queue, Handlers::new().otherwise_raw(|_| async { Ok(None) }), options);
+        let jobs = (0..5).map(|_| queue.job("x", "1")).collect();
+        for added in queue.add_bulk(jobs).await.expect("they can be added") {
+            until(&queue, &added.id, JobState::Completed).await;
+        }
+        // Roll-ups go every ten seconds: with the fourth renewal.
+        for _ in 0..4 {
+            if lost_on_its_way {
+                rig.probe.fail("renew", super::support::unreachable());
+            } else {
+                rig.probe.lose("renew");
+            }
+        }
+        holds("ten renewals", || rig.probe.calls("renew") >= 10).await;
+        let history = queue.backend().history(queue.name(), 0, false).await.expect("readable");
+        assert_eq!(history.iter().map(|rollup| rollup.completed).sum::<u64>(), 5);
+        worker.shutdown().await;
+    }
 }

@@ -8,4 +8,5 @@ mod producers;
 mod shutdown;
 mod stopping;
 mod support;
+mod unanswered;
 mod updates;

@@ -168,6 +168,7 @@ struct State {
     fails: BTreeMap<&'static str, Vec<Error>>,
     lost: BTreeMap<&'static str, usize>,
     gates: BTreeMap<&'static str, Arc<Semaphore>>,
+    answers: BTreeMap<&'static str, Arc<Semaphore>>,
 }
 
 impl Probe {
@@ -200,6 +201,17 @@ impl Probe {
         let gate = Arc::new(Semaphore::new(0));
         self.state().gates.insert(op, gate.clone());
         gate
+    }
+
+    /// Calls of an operation are carried out, and their answers wait until as many permits are given.
+    pub fn hold_answers(&self, op: &'static str) -> Arc<Semaphore> {
+        let gate = Arc::new(Semaphore::new(0));
+        self.state().answers.insert(op, gate.clone());
+        gate
+    }
+
+    fn answers(&self, op: &'static str) -> Option<Arc<Semaphore>> {
+        self.state().answers.get(op).cloned()
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -251,6 +263,9 @@ macro_rules! passed_on {
                     gate.acquire().await.expect("gates stay open").forget();
                 }
                 let answer = self.inner.$op(queue, $($arg),*).await;
+                if let Some(gate) = self.answers(stringify!($op)) {
+                    gate.acquire().await.expect("gates stay open").forget();
+                }
                 self.leave(stringify!($op), answer)
             })
         }

@@ -19,6 +19,23 @@ pub async fn a_repeated_call_gets_the_stored_answer(rig: &Rig) {
     assert_eq!((counts.active, counts.waiting, counts.completed), (1, 1, 1), "a repeat takes nothing more");
 }
 
+pub async fn a_repeat_tells_again_what_was_refused(rig: &Rig) {
+    rig.add_ids(&["a", "b", "c"]).await;
+    let mut hand = rig.hand(1);
+    let old = hand.take_one().await;
+    rig.lose_workers().await;
+    hand.resume(&[]).await;
+    let mut taken = hand.take(3).await;
+    hand.end(&taken[1], complete()).await;
+    rig.remove("b").await;
+    taken[0] = old;
+    let ended = taken.iter().map(|job| finished(job, complete())).collect();
+    let step = hand.next(ended, 0);
+    let reply = hand.send(step.clone()).await.expect("the step can be carried out");
+    assert_eq!(reply.settled, [Settled::Stale, Settled::Unknown, Settled::Ok]);
+    assert_eq!(hand.send(step).await.expect("a repeat is no error").settled, reply.settled);
+}
+
 pub async fn a_repeat_does_not_tell_again_what_was_settled_since(rig: &Rig) {
     rig.add_ids(&["a", "b"]).await;
     let mut hand = rig.hand(1);

@@ -1,7 +1,7 @@
 //! Groups take turns, weight by weight, each within its cap.
 
-use bulrush::model::{CheckError, GroupConfig, NewJob};
-use bulrush::port::{AdminCommand, Error};
+use bulrush::model::{CheckError, GroupConfig, NewJob, When};
+use bulrush::port::{AdminCommand, AdminResult, Error};
 
 use crate::suite::{Rig, complete, finished, id, job};
 
@@ -63,6 +63,24 @@ pub async fn the_default_cap_holds_for_every_group_and_for_the_jobs_without_one(
     rig.configure(|config| config.group_default = GroupConfig { weight: 1, concurrency: Some(1) }).await;
     rig.add_all((1..=2).flat_map(|n| [of("a", n), of("b", n), job(&format!("x{n}"))]).collect()).await;
     assert_eq!(rig.hand(1).take_ids().await, ["a1", "b1", "x1"]);
+}
+
+pub async fn the_default_cap_holds_where_no_job_has_a_group(rig: &Rig) {
+    rig.configure(|config| config.group_default = GroupConfig { weight: 1, concurrency: Some(2) }).await;
+    rig.add_ids(&["a", "b", "c", "d"]).await;
+    let mut hand = rig.hand(1);
+    let taken = hand.take(5).await;
+    assert_eq!((taken.len(), rig.hand(2).take(5).await.len()), (2, 0));
+    assert_eq!(hand.step(vec![finished(&taken[0], complete())], 5).await.taken.len(), 1);
+}
+
+pub async fn a_job_of_a_group_that_is_moved_in_time_runs_once_and_at_its_new_place(rig: &Rig) {
+    rig.add_all((1..=3).map(|n| of("a", n)).collect()).await;
+    let later = AdminCommand::Reschedule { id: id("a1"), when: When::After(1_000) };
+    assert_eq!(rig.admin_one(later).await, AdminResult::Done);
+    rig.advance(1_000);
+    assert_eq!(rig.maintain().await.promoted, 1);
+    assert_eq!(rig.hand(1).take_ids().await, ["a2", "a3", "a1"]);
 }
 
 pub async fn a_rescued_job_gives_its_place_under_the_cap_back(rig: &Rig) {

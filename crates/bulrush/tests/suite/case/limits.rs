@@ -11,23 +11,30 @@ async fn fill(rig: &Rig, n: usize) {
 
 pub async fn invariant_5_no_window_sees_more_starts_than_the_rate_allows(rig: &Rig) {
     const PER: u64 = 100;
-    rig.configure(|config| config.rate = Some(RateLimit { max: 5, per_ms: PER })).await;
-    fill(rig, 200).await;
-    let mut hands = [rig.hand(1), rig.hand(2), rig.hand(3)];
-    let mut starts = Vec::new();
-    for tick in 0..400_u64 {
-        let hand = &mut hands[tick as usize % 3];
-        let taken = hand.take(1 + tick as usize % 4).await;
-        starts.extend(std::iter::repeat_n(rig.now(), taken.len()));
-        rig.advance(1 + tick % 11);
+    for (queue, groups) in [("plain", 0), ("grouped", 3)] {
+        let queue = rig.queue(queue);
+        queue.configure(|config| config.rate = Some(RateLimit { max: 5, per_ms: PER })).await;
+        let numbered = |n: usize| match groups {
+            0 => job(&format!("j{n}")),
+            _ => job(&format!("j{n}")).group(format!("g{}", n % groups)),
+        };
+        queue.add_all((0..200).map(numbered).collect()).await;
+        let mut hands = [queue.hand(1), queue.hand(2), queue.hand(3)];
+        let mut starts = Vec::new();
+        for tick in 0..400_u64 {
+            let hand = &mut hands[tick as usize % 3];
+            let taken = hand.take(1 + tick as usize % 4).await;
+            starts.extend(std::iter::repeat_n(rig.now(), taken.len()));
+            rig.advance(1 + tick % 11);
+        }
+        for end in &starts {
+            let within = starts.iter().filter(|at| **at > end - PER && *at <= end).count();
+            assert!(within <= 5, "{within} starts in the window that ends at {end}");
+        }
+        let span = (starts[starts.len() - 1] - starts[0]) as usize;
+        let (least, seen) = (4 * span / PER as usize, starts.len());
+        assert!(seen >= least, "the limit must be used, not undercut: {seen} starts in {span} ms");
     }
-    for end in &starts {
-        let within = starts.iter().filter(|at| **at > end - PER && *at <= end).count();
-        assert!(within <= 5, "{within} starts in the window that ends at {end}");
-    }
-    let span = (starts[starts.len() - 1] - starts[0]) as usize;
-    let (least, seen) = (4 * span / PER as usize, starts.len());
-    assert!(seen >= least, "the limit must be used, not undercut: {seen} starts in {span} ms");
 }
 
 pub async fn a_full_window_is_told_with_its_end_and_limited_jobs_stay_waiting(rig: &Rig) {

@@ -96,7 +96,9 @@ pub async fn a_cursor_stays_good_while_the_queue_moves_on(rig: &Rig) {
 pub async fn an_owner_s_jobs_are_read_newest_first_in_whatever_state(rig: &Rig) {
     for n in 0..8 {
         let user = if n % 2 == 0 { "ada" } else { "bob" };
-        rig.add(job(&format!("j{n}")).owner("acme", user)).await;
+        let job = job(&format!("j{n}")).owner("acme", user);
+        // One by a way that plain jobs do not go.
+        rig.add(if n == 2 { job.priority(6) } else { job }).await;
     }
     rig.add(job("foreign").owner("other", "ada")).await;
     let mut hand = rig.hand(1);

@@ -2,11 +2,11 @@
 
 use bulrush::model::{JobState, Keep, Outcome, PageRequest};
 
-use crate::suite::{Rig, complete, complete_with, fail, finished, ids, job};
+use crate::suite::{Queue, Rig, complete, complete_with, fail, finished, ids, job};
 
-async fn run(rig: &Rig, n: usize, outcome: Outcome) {
-    rig.add_all((0..n).map(|n| job(&format!("j{n}"))).collect()).await;
-    let mut hand = rig.hand(1);
+async fn run(queue: &Queue, n: usize, outcome: Outcome) {
+    queue.add_all((0..n).map(|n| job(&format!("j{n}"))).collect()).await;
+    let mut hand = queue.hand(1);
     for _ in 0..n {
         hand.run(outcome.clone()).await;
     }
@@ -26,16 +26,45 @@ pub async fn only_the_newest_are_kept_up_to_the_count(rig: &Rig) {
 }
 
 pub async fn an_ended_job_goes_when_it_has_reached_its_age(rig: &Rig) {
-    rig.configure(|config| config.retention.failed = Keep { age_ms: Some(60_000), count: None }).await;
-    run(rig, 2, fail()).await;
-    rig.advance(30_000);
-    rig.add(job("later")).await;
-    rig.hand(2).run(fail()).await;
-    rig.advance(29_999);
-    assert_eq!(rig.maintain().await.trimmed, 0);
-    rig.advance(1);
-    assert_eq!(rig.maintain().await.trimmed, 2);
-    assert_eq!(ids(&rig.all(PageRequest::default()).await), ["later"]);
+    for outcome in [complete(), fail(), Outcome::Cancelled] {
+        let queue = rig.queue(match outcome {
+            Outcome::Complete { .. } => "completed",
+            Outcome::Fail { .. } => "failed",
+            _ => "cancelled",
+        });
+        let keep = Keep { age_ms: Some(60_000), count: None };
+        queue
+            .configure(|config| {
+                let retention = &mut config.retention;
+                (retention.completed, retention.failed, retention.cancelled) = (keep, keep, keep);
+            })
+            .await;
+        run(&queue, 2, outcome.clone()).await;
+        rig.advance(30_000);
+        queue.add(job("later")).await;
+        queue.hand(2).run(outcome).await;
+        rig.advance(29_999);
+        assert_eq!(queue.maintain().await.trimmed, 0);
+        rig.advance(1);
+        assert_eq!(queue.maintain().await.trimmed, 2, "{}", queue.name);
+        assert_eq!(ids(&queue.all(PageRequest::default()).await), ["later"]);
+    }
+}
+
+/// All within one moment, so that nothing but the order of the ends tells the two apart.
+pub async fn a_job_that_ended_anew_under_the_id_of_another_is_as_old_as_it_is(rig: &Rig) {
+    rig.configure(|config| config.retention.completed = Keep { age_ms: None, count: Some(3) }).await;
+    let mut hand = rig.hand(1);
+    for text in ["oldest", "a", "b"] {
+        rig.add(job(text)).await;
+        hand.run(complete()).await;
+    }
+    rig.remove("a").await;
+    for text in ["a", "c", "d"] {
+        rig.add(job(text)).await;
+        hand.run(complete()).await;
+    }
+    assert_eq!(ids(&rig.all(in_state(JobState::Completed)).await), ["d", "c", "a"]);
 }
 
 pub async fn nothing_is_kept_where_nothing_is_wanted(rig: &Rig) {

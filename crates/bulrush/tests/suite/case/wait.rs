@@ -21,6 +21,11 @@ struct Idle {
 
 impl Idle {
     fn start(queue: &Queue, number: u64) -> Self {
+        Self::with_slots(queue, number, usize::MAX)
+    }
+
+    /// Takes no more once it holds so many jobs, and does not call again.
+    fn with_slots(queue: &Queue, number: u64, mut slots: usize) -> Self {
         let rounds = Arc::new(AtomicUsize::new(0));
         let (send, taken) = mpsc::unbounded_channel();
         let waits = Arc::new(AtomicBool::new(false));
@@ -44,6 +49,10 @@ impl Idle {
                 }
                 for job in step.taken {
                     let _ = send.send(job);
+                    slots -= 1;
+                }
+                if slots == 0 {
+                    break;
                 }
             }
         });
@@ -153,7 +162,8 @@ pub async fn a_returned_or_rescued_job_wakes_an_idle_worker(rig: &Rig) {
 }
 
 pub async fn every_job_of_a_batch_finds_one_of_many_idle_workers(rig: &Rig) {
-    let mut idle: Vec<Idle> = (1..=8).map(|number| Idle::start(rig, number)).collect();
+    // None can take a second one, so each has to pass the word on.
+    let mut idle: Vec<Idle> = (1..=8).map(|number| Idle::with_slots(rig, number, 1)).collect();
     for worker in &idle {
         worker.settle().await;
     }
