@@ -54,6 +54,11 @@
 //! - [`clock`]: the only place that reads the time.
 //! - [`testing`]: queues and handlers in tests of your own.
 
+#[cfg(all(feature = "mutants", not(debug_assertions)))]
+compile_error!(
+    "the feature `mutants` lets the environment change what Redis scripts do: no release may have it"
+);
+
 pub mod backend;
 pub mod clock;
 pub mod core;

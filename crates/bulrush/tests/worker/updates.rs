@@ -163,6 +163,27 @@ async fn log_lines_that_cannot_be_written_do_not_hold_up_a_job() {
     assert_sound(&queue).await;
 }
 
+/// Or they would come to a job that has ended, and be refused.
+#[tokio::test(start_paused = true)]
+async fn a_job_does_not_end_before_its_reports_have_arrived() {
+    let rig = Rig::in_memory().await;
+    let queue = rig.queue("tell");
+    let handlers = Handlers::new().otherwise_raw(|ctx| async move {
+        ctx.log("the last word");
+        Ok(None)
+    });
+    let updates = rig.probe.hold("update");
+    let worker = Worker::start(&queue, handlers, quick(1));
+    let job = queue.add(queue.job("x", "1")).await.expect("it can be added").id;
+    holds("the report", || rig.probe.calls("update") == 1).await;
+    let late = tokio::time::Instant::now() + std::time::Duration::from_secs(1);
+    holds("the time to settle", || tokio::time::Instant::now() >= late).await;
+    assert_eq!(queue.get(&job).await.expect("readable").expect("kept").state(), JobState::Active);
+    updates.add_permits(1_000);
+    assert_eq!(until(&queue, &job, JobState::Completed).await.status.log_lines, 1);
+    worker.shutdown().await;
+}
+
 /// The reports of a job are still on their way when its time is up: the handler has returned, and that counts.
 #[tokio::test]
 async fn a_result_is_not_thrown_away_because_reports_are_slow() {

@@ -158,6 +158,8 @@ struct Making {
 
 impl Making {
     fn put(&mut self, text: &'static str) {
+        #[cfg(feature = "mutants")]
+        let text = mutated(text);
         for line in text.lines() {
             let bare = line.trim_start();
             let find = |name: &str| PARTS.iter().find(|(part, _)| *part == name.trim());
@@ -218,6 +220,18 @@ impl Making {
         }
         whole.push_str(rest);
         whole
+    }
+}
+
+/// A text with what `scripts/mutants` wants changed in it, so that all mutants of scripts need one build. The file that is meant is known by
+/// its head, which begins with its name. A release cannot have this (`lib.rs`).
+#[cfg(feature = "mutants")]
+fn mutated(text: &'static str) -> &'static str {
+    let [head, find, replace] =
+        ["HEAD", "FIND", "REPLACE"].map(|what| std::env::var(format!("BULRUSH_MUTANT_{what}")));
+    match (head, find, replace) {
+        (Ok(head), Ok(find), Ok(replace)) if text.contains(&head) => text.replacen(&find, &replace, 1).leak(),
+        _ => text,
     }
 }
 

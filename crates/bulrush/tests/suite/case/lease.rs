@@ -117,23 +117,32 @@ pub async fn a_retried_dead_letter_starts_with_no_stalls(rig: &Rig) {
 }
 
 pub async fn a_job_past_its_deadline_is_rescued_even_from_a_live_worker(rig: &Rig) {
-    rig.add(job("a").timeout_ms(60_000)).await;
-    rig.add(job("unbounded")).await;
-    let mut hand = rig.hand(1);
-    let taken = hand.take(2).await;
-    let deadline = rig.now() + 60_000 + 30_000;
-    assert_eq!(rig.job("a").await.active.and_then(|run| run.deadline), Some(deadline));
-    let mut rescued = 0;
-    while rig.now() < deadline {
-        assert_eq!(rescued, 0, "not before its time-out and 30 s");
-        rig.advance(1_000);
-        rescued += hand.renew().maintained.rescued;
+    // Whether others wait beside it or not.
+    for (name, beside) in [("alone", None), ("beside", Some(9))] {
+        let queue = rig.queue(name);
+        queue.add(job("a").timeout_ms(60_000)).await;
+        queue.add(job("unbounded")).await;
+        if let Some(priority) = beside {
+            queue.add(job("less-urgent").priority(priority)).await;
+        }
+        let mut hand = queue.hand(1);
+        let taken = hand.take(2).await;
+        let deadline = rig.now() + 60_000 + 30_000;
+        assert_eq!(queue.job("a").await.active.and_then(|run| run.deadline), Some(deadline));
+        let mut rescued = 0;
+        while rig.now() < deadline {
+            assert_eq!(rescued, 0, "not before its time-out and 30 s");
+            rig.advance(1_000);
+            rescued += hand.renew().maintained.rescued;
+        }
+        assert_eq!(rescued, 1, "{name}");
+        assert_eq!((queue.state("a").await, queue.job("a").await.status.stalls), (JobState::Waiting, 1));
+        assert_eq!(queue.state("unbounded").await, JobState::Active, "without a time-out the lease counts");
+        assert_eq!(hand.settle(&taken[0], complete()).await, Settled::Stale);
+        assert_eq!(hand.settle(&taken[1], complete()).await, Settled::Ok);
+        // The next run has a deadline of its own, which ends with it.
+        assert_eq!(hand.run(complete()).await.spec.id.as_str(), "a");
     }
-    assert_eq!(rescued, 1);
-    assert_eq!((rig.state("a").await, rig.job("a").await.status.stalls), (JobState::Waiting, 1));
-    assert_eq!(rig.state("unbounded").await, JobState::Active, "without a time-out only the lease counts");
-    assert_eq!(hand.settle(&taken[0], complete()).await, Settled::Stale);
-    assert_eq!(hand.settle(&taken[1], complete()).await, Settled::Ok);
 }
 
 pub async fn a_worker_that_was_given_up_learns_it_and_goes_on(rig: &Rig) {

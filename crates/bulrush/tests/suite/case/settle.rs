@@ -166,13 +166,17 @@ pub async fn a_job_named_twice_in_one_call_is_settled_once(rig: &Rig) {
     let done = rig.job("a").await;
     assert_eq!((done.state(), done.status.result.as_deref()), (JobState::Completed, Some(&b"1"[..])));
     assert_eq!(rig.info().await.totals.completed, 1);
-    // Nor twice where both say the same.
-    rig.add(crate::suite::job("b")).await;
-    let job = hand.take_one().await;
-    let ended = vec![finished(&job, complete()), finished(&job, complete())];
-    assert_eq!(hand.step(ended, 0).await.settled, [Settled::Ok, Settled::Ok]);
-    let info = rig.info().await;
-    assert_eq!((info.totals.completed, info.counts.completed, info.counts.active), (2, 2, 0));
+    // Nor twice where both say the same, whether it is alone in its queue or another one waits there.
+    for (completed, text) in [(2, "b"), (3, "c")] {
+        rig.add(crate::suite::job(text)).await;
+        let job = hand.take_one().await;
+        let ended = vec![finished(&job, complete()), finished(&job, complete())];
+        assert_eq!(hand.step(ended, 0).await.settled, [Settled::Ok, Settled::Ok]);
+        let info = rig.info().await;
+        let counts = (info.totals.completed, info.counts.completed, info.counts.active);
+        assert_eq!(counts, (completed, completed, 0));
+        rig.add(crate::suite::job(&format!("beside-{text}")).priority(9)).await;
+    }
 }
 
 pub async fn invariant_4_ended_jobs_say_how_and_when(rig: &Rig) {

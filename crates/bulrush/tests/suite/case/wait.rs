@@ -162,24 +162,31 @@ pub async fn a_returned_or_rescued_job_wakes_an_idle_worker(rig: &Rig) {
 }
 
 pub async fn every_job_of_a_batch_finds_one_of_many_idle_workers(rig: &Rig) {
-    // None can take a second one, so each has to pass the word on.
-    let mut idle: Vec<Idle> = (1..=8).map(|number| Idle::with_slots(rig, number, 1)).collect();
-    for worker in &idle {
-        worker.settle().await;
-    }
-    rig.add_all((0..8).map(|n| job(&format!("j{n}"))).collect()).await;
-    let mut seen = Vec::new();
-    eventually("all jobs are taken", async || {
-        for worker in &mut idle {
-            while let Ok(job) = worker.taken.try_recv() {
-                seen.push(job.spec.id.to_string());
-            }
+    for (name, group) in [("plain", None), ("grouped", Some("g"))] {
+        let queue = rig.queue(name);
+        // None can take a second one, so each has to pass the word on.
+        let mut idle: Vec<Idle> = (1..=8).map(|number| Idle::with_slots(&queue, number, 1)).collect();
+        for worker in &idle {
+            worker.settle().await;
         }
-        if seen.len() == 8 { Ok(()) } else { Err(format!("{seen:?}")) }
-    })
-    .await;
-    seen.sort();
-    assert_eq!(seen, (0..8).map(|n| format!("j{n}")).collect::<Vec<_>>());
+        let numbered = |n: usize| {
+            let job = job(&format!("j{n}"));
+            if let Some(group) = group { job.group(group) } else { job }
+        };
+        queue.add_all((0..8).map(numbered).collect()).await;
+        let mut seen = Vec::new();
+        eventually("all jobs are taken", async || {
+            for worker in &mut idle {
+                while let Ok(job) = worker.taken.try_recv() {
+                    seen.push(job.spec.id.to_string());
+                }
+            }
+            if seen.len() == 8 { Ok(()) } else { Err(format!("{name}: {seen:?}")) }
+        })
+        .await;
+        seen.sort();
+        assert_eq!(seen, (0..8).map(|n| format!("j{n}")).collect::<Vec<_>>());
+    }
 }
 
 /// Whatever keeps jobs from starting, a worker that waits makes no calls but its wait.
