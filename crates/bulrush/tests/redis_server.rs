@@ -313,6 +313,26 @@ async fn a_server_that_is_too_old_is_refused_with_its_version_and_the_one_to_use
 }
 
 #[tokio::test]
+async fn an_answer_that_is_cut_off_is_no_word_of_the_server() {
+    // Each cut closes the connection in the middle of an answer, after what the one before has let through.
+    let whole = b"+OK\r\n+OK\r\n$20\r\nredis_version:7.0.15\r\n";
+    for end in 1..whole.len() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port can be had");
+        let address = format!("redis://{}", listener.local_addr().expect("it has an address"));
+        let server = tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut request = [0; 1024];
+                let _ = stream.read(&mut request).await;
+                let _ = stream.write_all(&whole[..end]).await;
+            }
+        });
+        let error = connect(&address).await.map(drop).expect_err("no answer is whole");
+        assert!(error.is_transient(), "cut after {end} bytes: {error:?}");
+        server.abort();
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_does_not_answer_is_given_up_and_one_that_is_not_there_is_unreachable() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port can be had");
     let there = listener.local_addr().expect("it has an address");

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::future::Future;
-use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::time::{Duration, Instant};
@@ -82,7 +81,7 @@ impl Default for Setup {
             concurrency: 8,
             threads: 2,
             lease_ms: 2_500,
-            load: Load { rate: 200, work_ms: 5..=50, pad: 40, timeout_ms: None },
+            load: Load::default(),
             keep: Keep::ALL,
             link: Link::Direct,
             drain_ms: 10_000,
@@ -106,6 +105,8 @@ pub struct Scenario {
     pub holds: &'static str,
     /// It is among those that every change must pass.
     pub smoke: bool,
+    /// Why it is known not to hold yet, where it does not.
+    pub open: Option<&'static str>,
     /// Programs and files that it needs.
     pub needs: &'static [Need],
     /// How it is set up.
@@ -284,7 +285,8 @@ impl Field {
         self.rest(self.setup.rest_within).await?;
         phases.rest = now_us();
         let kept = self.read_all().await?;
-        let killed = self.fleet.stop(Duration::from_millis(self.setup.drain_ms) + Duration::from_secs(10)).await?;
+        let killed =
+            self.fleet.stop(Duration::from_millis(self.setup.drain_ms) + Duration::from_secs(10)).await?;
         let stubborn = killed.iter().filter(|place| !self.beyond_help.contains(place)).count();
         if self.rules.clean_end && stubborn > 0 {
             self.wrong.push(format!("{stubborn} workers did not end when they were asked to"));
@@ -362,12 +364,16 @@ impl Field {
     pub async fn all_workers_live(&self) -> Result<()> {
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
-            let live = self.queue.backend().workers(self.queue.name()).await.map_or(0, |workers| workers.len());
+            let live =
+                self.queue.backend().workers(self.queue.name()).await.map_or(0, |workers| workers.len());
             if live >= self.fleet.len() {
                 return Ok(());
             }
             if Instant::now() >= deadline {
-                bail!("{live} of {} workers are live after 30 s; see worker-*.log (--keep)", self.fleet.len());
+                bail!(
+                    "{live} of {} workers are live after 30 s; see worker-*.log (--keep)",
+                    self.fleet.len()
+                );
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -395,7 +401,8 @@ impl Field {
         for state in JobState::ALL {
             let mut cursor = None;
             loop {
-                let request = PageRequest { state: Some(state), cursor, limit: 1_000, ..PageRequest::default() };
+                let request =
+                    PageRequest { state: Some(state), cursor, limit: 1_000, ..PageRequest::default() };
                 let page = backend.page(name, request).await?;
                 for job in &page.jobs {
                     if let Some(other) = found.insert(job.id().clone(), state)
@@ -455,9 +462,4 @@ fn config(setup: &Setup) -> QueueConfig {
         retention: Retention { completed: setup.keep, failed: Keep::ALL, cancelled: Keep::ALL },
         ..QueueConfig::default()
     }
-}
-
-/// A load of so many jobs a second, of which each takes so long.
-pub fn load(rate: u64, work_ms: RangeInclusive<u64>) -> Load {
-    Load { rate, work_ms, pad: 40, timeout_ms: None }
 }

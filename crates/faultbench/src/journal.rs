@@ -134,7 +134,8 @@ impl Journal {
         let (at, pid) = (now_us(), self.pid);
         let mut text = Vec::with_capacity(256);
         for what in happened {
-            serde_json::to_writer(&mut text, &Line { at, pid, what }).expect("a line is plain text and numbers");
+            serde_json::to_writer(&mut text, &Line { at, pid, what })
+                .expect("a line is plain text and numbers");
             text.push(b'\n');
         }
         (&*self.file).write_all(&text).expect("the journal of the run can be written");

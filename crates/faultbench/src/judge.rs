@@ -91,6 +91,9 @@ pub fn judge(
     }
 
     judgement.in_flight = faults.iter().map(|fault| ledger.in_flight(fault).count()).sum();
+    if !faults.is_empty() && judgement.in_flight == 0 {
+        violations.push("no job was under way at any fault: the run shows nothing".to_owned());
+    }
     let duplicates = count(Class::DuplicateSerial) + count(Class::DuplicateOverlapping);
     let allowed = match rules.duplicates {
         Duplicates::None => 0,
@@ -99,7 +102,8 @@ pub fn judge(
     if duplicates > allowed {
         let example = first(Class::DuplicateSerial).or_else(|| first(Class::DuplicateOverlapping));
         let example = example.unwrap_or_default();
-        violations.push(format!("{duplicates} duplicates, {allowed} are explained by faults (one: {example})"));
+        violations
+            .push(format!("{duplicates} duplicates, {allowed} are explained by faults (one: {example})"));
     }
 
     judgement.recoveries = faults.iter().flat_map(|fault| ledger.recoveries(fault)).collect();
@@ -115,7 +119,10 @@ pub fn judge(
             (Some(ms), bound) => {
                 judgement.resumed.push(ms);
                 if let Some(bound) = bound.filter(|bound| ms > *bound) {
-                    violations.push(format!("{}: work went on {ms} ms after its end, {bound} ms are allowed", fault.what));
+                    violations.push(format!(
+                        "{}: work went on {ms} ms after its end, {bound} ms are allowed",
+                        fault.what
+                    ));
                 }
             }
             (None, Some(_)) => violations.push(format!("{}: nobody who was hit took work again", fault.what)),
@@ -130,13 +137,7 @@ pub fn judge(
 }
 
 /// Takes away what was allowed: what the store may have forgotten, and jobs that had to fail.
-fn forgive(
-    rules: &Rules,
-    ledger: &Ledger,
-    kept: &Kept,
-    findings: &mut Findings,
-    judgement: &mut Judgement,
-) {
+fn forgive(rules: &Rules, ledger: &Ledger, kept: &Kept, findings: &mut Findings, judgement: &mut Judgement) {
     let in_span = |at: u64| rules.forgets.iter().any(|(from, to)| (*from..=*to).contains(&at));
     let job_of = |text: &str| text.split_once(": ").map_or(text, |(job, _)| job).to_owned();
     let add_forgotten = |text: &String| {
@@ -176,7 +177,8 @@ fn forgotten_settles(rules: &Rules, ledger: &Ledger) -> usize {
 fn judge_adds(rules: &Rules, ledger: &Ledger, violations: &mut Vec<String>) {
     let answers = || ledger.adds.values().map(|add| add.answer);
     let refused = answers().filter(|answer| matches!(answer, Answer::Refused { .. })).count();
-    let for_memory = answers().filter(|answer| matches!(answer, Answer::Refused { memory: true, .. })).count();
+    let for_memory =
+        answers().filter(|answer| matches!(answer, Answer::Refused { memory: true, .. })).count();
     if rules.fills_up && for_memory == 0 {
         violations.push("the store never said that its memory is full".to_owned());
     }

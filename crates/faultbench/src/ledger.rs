@@ -280,6 +280,12 @@ impl Ledger {
         accepted.filter(|at| (from..to).contains(at)).count()
     }
 
+    /// Completions that the store refused: they came too late.
+    pub fn refused_late(&self) -> usize {
+        let settled = self.runs.values().flatten().filter_map(|run| run.settled);
+        settled.filter(|(_, accepted)| !accepted).count()
+    }
+
     /// Puts every job of the ledger and of the store into its classes.
     pub fn classify(&self, kept: &Kept, trims: bool) -> Findings {
         let mut findings = Findings::new();
@@ -338,7 +344,8 @@ impl Ledger {
     fn classify_runs(&self, job: &str, runs: &[Run], found: &mut impl FnMut(Class, String)) {
         for (n, run) in runs.iter().enumerate() {
             let earlier = &runs[..n];
-            let after_success = earlier.iter().find(|other| other.succeeded() && self.over(other) <= run.begin);
+            let after_success =
+                earlier.iter().find(|other| other.succeeded() && self.over(other) <= run.begin);
             if let Some(other) = after_success {
                 found(Class::DuplicateSerial, format!("{job}: {} after {}", run.token, other.token));
             } else if let Some(other) = earlier.iter().find(|other| self.over(other) > run.begin) {

@@ -46,7 +46,8 @@ impl Process {
         command.args(program.arguments).envs(program.environment);
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
         command.process_group(0).kill_on_drop(true);
-        let child = command.spawn().with_context(|| format!("{} cannot be started", program.run.display()))?;
+        let child =
+            command.spawn().with_context(|| format!("{} cannot be started", program.run.display()))?;
         let pid = child.id().context("the process ended before it had a number")?;
         Ok(Self { child, pid })
     }

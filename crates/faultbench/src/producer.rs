@@ -2,8 +2,8 @@
 
 use std::ops::RangeInclusive;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -33,10 +33,32 @@ pub struct Load {
     pub rate: u64,
     /// How long a handler takes, ms.
     pub work_ms: RangeInclusive<u64>,
+    /// One job in so many takes longer, and how long, ms: so that faults find jobs under way.
+    pub long: Option<(u64, RangeInclusive<u64>)>,
     /// Bytes of weight in each payload.
     pub pad: usize,
     /// Time-out of each job, ms.
     pub timeout_ms: Option<u64>,
+}
+
+impl Load {
+    /// So many jobs a second, of which each takes so long.
+    pub fn even(rate: u64, work_ms: RangeInclusive<u64>) -> Self {
+        Self { rate, work_ms, long: None, pad: 40, timeout_ms: None }
+    }
+
+    fn ms(&self, chance: &mut Chance) -> u64 {
+        match &self.long {
+            Some((one_in, ms)) if chance.one_in(*one_in) => chance.within(ms.clone()),
+            _ => chance.within(self.work_ms.clone()),
+        }
+    }
+}
+
+impl Default for Load {
+    fn default() -> Self {
+        Self { long: Some((25, 300..=900)), ..Self::even(200, 5..=50) }
+    }
 }
 
 /// A producer.
@@ -99,7 +121,7 @@ impl Producer {
                 while owed >= 1.0 {
                     owed -= 1.0;
                     if producer.shared.tasks.len() < WAITING_MAX {
-                        let ms = chance.within(load.work_ms.clone());
+                        let ms = load.ms(&mut chance);
                         let job = producer.job(Kind::Work, ms, load.pad, load.timeout_ms);
                         producer.shared.tasks.spawn(producer.clone().add(job));
                     }

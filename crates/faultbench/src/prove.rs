@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use crate::field::{self, Field, Options, Scenario, Setup, load};
+use crate::field::{self, Field, Options, Scenario, Setup};
 use crate::judge::Rules;
 use crate::ledger::Class;
+use crate::producer::Load;
 use crate::report::Report;
 use crate::server::command;
 use crate::wrong::Bug;
@@ -66,10 +67,11 @@ const QUIET: Scenario = Scenario {
     what: "nothing, but for the bug",
     holds: "everything",
     smoke: false,
+    open: None,
     needs: &[],
     setup: || Setup {
         workers: 2,
-        load: load(200, 5..=50),
+        load: Load::even(200, 5..=50),
         warm: Duration::from_secs(2),
         after: Duration::from_secs(1),
         // A bug may leave jobs that never come to rest.

@@ -67,6 +67,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Counts {
     links: AtomicU64,
+    pieces: AtomicU64,
     cut: AtomicU64,
     dropped: AtomicU64,
 }
@@ -78,9 +79,13 @@ struct Link {
     left: [AtomicI64; 2],
     /// What becomes of the next reply.
     reply: AtomicUsize,
+    /// When it was last used, by a count of pieces.
+    used: AtomicU64,
     end: CancellationToken,
 }
 
+/// So many of the connections that were used last are candidates for what is done to one.
+const BUSY: usize = 4;
 /// The next reply is delivered.
 const DELIVER: usize = 0;
 /// It is dropped, as soon as there has been a request; then the connection is closed.
@@ -162,11 +167,15 @@ impl Proxy {
         self.shared.counts.dropped.load(Ordering::Relaxed)
     }
 
+    /// One of the connections that were used last and have nothing done to them yet: many are idle most of the time.
     fn pick(&self) -> Option<Arc<Link>> {
         let mut links = self.shared.links();
         links.retain(|link| !link.end.is_cancelled());
-        let at = lock(&self.shared.chance).index(links.len());
-        links.get(at).cloned()
+        let mut busy: Vec<&Arc<Link>> = links.iter().filter(|link| link.is_untouched()).collect();
+        busy.sort_by_key(|link| std::cmp::Reverse(link.used.load(Ordering::Relaxed)));
+        busy.truncate(BUSY);
+        let at = lock(&self.shared.chance).index(busy.len());
+        busy.get(at).map(|link| Arc::clone(link))
     }
 }
 
@@ -208,6 +217,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
         let link = Arc::new(Link {
             left: [AtomicI64::new(-1), AtomicI64::new(-1)],
             reply: AtomicUsize::new(DELIVER),
+            used: AtomicU64::new(0),
             end: shared.end.child_token(),
         });
         let mut links = shared.links();
@@ -266,6 +276,7 @@ async fn pump(
                 tokio::time::sleep_until(due).await;
             }
             shared.passes().await;
+            link.used.store(shared.counts.pieces.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
             if !link.admits(way, shared) {
                 continue;
             }
@@ -290,6 +301,11 @@ async fn pump(
 }
 
 impl Link {
+    fn is_untouched(&self) -> bool {
+        let left = self.left.iter().all(|left| left.load(Ordering::Relaxed) < 0);
+        left && self.reply.load(Ordering::Relaxed) == DELIVER
+    }
+
     /// Whether a piece is delivered. Drops replies that are to be dropped, and closes the connection after one where that was asked for.
     fn admits(&self, way: Way, shared: &Shared) -> bool {
         let drop = self.reply.load(Ordering::Relaxed);

@@ -78,8 +78,7 @@ impl Server {
     pub async fn start(guard: &Path, folder: &Path, options: ServerOptions) -> Result<Self> {
         std::fs::create_dir_all(folder.join("data"))?;
         std::fs::write(folder.join(CLOCK), "+0\n")?;
-        let mut server =
-            Self { guard: guard.to_owned(), folder: folder.to_owned(), options, process: None };
+        let mut server = Self { guard: guard.to_owned(), folder: folder.to_owned(), options, process: None };
         server.up().await?;
         Ok(server)
     }

@@ -120,11 +120,12 @@ pub fn run(arguments: &WorkerArguments) -> Result<()> {
         let limit = Some(mib << 20);
         setrlimit(Resource::As, Rlimit { current: limit, maximum: limit })?;
     }
-    tracing_subscriber::fmt().with_max_level(tracing_subscriber::filter::LevelFilter::INFO).with_ansi(false).init();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(arguments.threads)
-        .enable_all()
-        .build()?;
+    tracing_subscriber::fmt()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::INFO)
+        .with_ansi(false)
+        .init();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(arguments.threads).enable_all().build()?;
     runtime.block_on(work(arguments))?;
     // A handler that is stuck must not hold up the end of the process.
     runtime.shutdown_background();
@@ -226,8 +227,8 @@ async fn handle(kind: Kind, context: Context, journal: Journal, threads: usize) 
     let time = Duration::from_millis(payload.ms);
     match kind {
         Kind::Deadlock if context.token().run == 1 => {
-            // One for each thread: this task holds up its own one as well.
-            for _ in 1..threads {
+            // One for each other thread, and more: the task that was spawned last stands where no other thread takes it from.
+            for _ in 0..2 * threads {
                 tokio::spawn(async { block_for_ever() });
             }
             block_for_ever();

@@ -6,7 +6,9 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bulrush::model::{ErrorKind, Finished, JobError, JobId, NewJob, Outcome, QueueName, Taken, Token, WorkerId};
+use bulrush::model::{
+    ErrorKind, Finished, JobError, JobId, NewJob, Outcome, QueueName, Taken, Token, WorkerId,
+};
 use bulrush::port::{
     AddOutcome, AddReply, Added, Backend, Result, Resume, ResumeReply, Settled, Step, StepReply, WorkerInfo,
 };

@@ -155,13 +155,8 @@ fn in_flight_is_what_was_begun_and_not_settled_when_the_fault_came() {
     // Lines 1 to 5 are of `a`; `b` begins at 7 ms, its process dies at 7.5 ms, and it begins again at 8 ms.
     let story = good().added("b").begins(3, "b", "1.x").dies(3).begins(4, "b", "2.y");
     let ledger = story.ledger();
-    let fault = |from, to, pid| Fault {
-        what: "kill".to_owned(),
-        from,
-        to,
-        pids: Some([pid].into()),
-        heals: true,
-    };
+    let fault =
+        |from, to, pid| Fault { what: "kill".to_owned(), from, to, pids: Some([pid].into()), heals: true };
     let hit = |fault: &Fault| ledger.in_flight(fault).map(|(job, _)| job.clone()).collect::<Vec<_>>();
     assert_eq!(hit(&fault(3_500, 3_600, 2)), ["a"], "its handler has not ended");
     assert_eq!(hit(&fault(4_500, 4_600, 2)), ["a"], "its handler has ended, its settle was not answered");

@@ -8,7 +8,7 @@ use bulrush::model::Keep;
 use tokio::time::Instant;
 
 use crate::clock::now_us;
-use crate::field::{Field, Scenario, Setup, load};
+use crate::field::{Field, Scenario, Setup};
 use crate::judge::Rules;
 use crate::producer::Load;
 use crate::server::command;
@@ -21,10 +21,11 @@ pub const O1: Scenario = Scenario {
     what: "adds until the server's memory is full (noeviction) while workers go on; then no more adds; then adds again",
     holds: "adds are refused by the error that names the memory; workers drain the queue to nothing without a restart; then adds are taken again",
     smoke: true,
+    open: None,
     needs: &[],
     setup: || Setup {
         // More comes in than goes out.
-        load: Load { pad: 4_000, ..load(500, 100..=200) },
+        load: Load { pad: 4_000, ..Load::even(500, 100..=200) },
         // What is finished makes room.
         keep: Keep::NOTHING,
         ..Setup::default()
@@ -51,7 +52,9 @@ async fn fill_up(field: &mut Field) -> Result<()> {
     field.rest(Duration::from_secs(60)).await?;
     let counts = field.queue.info().await?.counts;
     if counts.depth() + counts.active > 0 {
-        field.wrong.push(format!("{} jobs were left 60 s after the last add", counts.depth() + counts.active));
+        field
+            .wrong
+            .push(format!("{} jobs were left 60 s after the last add", counts.depth() + counts.active));
     }
     field.notes.push(format!(
         "at {} KiB the server was full with {waiting} jobs waiting; they were done {:.1} s later, at {} KiB",

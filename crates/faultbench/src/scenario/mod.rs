@@ -41,6 +41,7 @@ pub const ALL: &[Scenario] = &[
     memory::O1,
     clocks::C1,
     clocks::C2,
+    clocks::C2_KILL,
 ];
 
 /// A scenario by its name.
@@ -51,7 +52,9 @@ pub fn find(name: &str) -> Option<&'static Scenario> {
 /// What keeps a scenario from being run here, if anything does.
 pub fn missing(scenario: &Scenario) -> Option<String> {
     scenario.needs.iter().find_map(|need| match need {
-        Need::Strace => (!is_installed("strace")).then(|| "strace is not installed (apt-get install strace)".to_owned()),
+        Need::Strace => {
+            (!is_installed("strace")).then(|| "strace is not installed (apt-get install strace)".to_owned())
+        }
         Need::Faketime => {
             faketime().is_none().then(|| "libfaketime is not installed (apt-get install faketime)".to_owned())
         }
@@ -60,7 +63,13 @@ pub fn missing(scenario: &Scenario) -> Option<String> {
 
 /// The library that fakes the time of day.
 pub fn faketime() -> Option<PathBuf> {
-    let folders = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib", "/usr/local/lib"];
+    let folders = [
+        "/usr/lib/x86_64-linux-gnu",
+        "/usr/lib/aarch64-linux-gnu",
+        "/usr/lib64",
+        "/usr/lib",
+        "/usr/local/lib",
+    ];
     let places = folders.iter().flat_map(|folder| {
         [format!("{folder}/faketime/libfaketimeMT.so.1"), format!("{folder}/libfaketimeMT.so.1")]
     });

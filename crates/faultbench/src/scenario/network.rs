@@ -6,8 +6,9 @@ use anyhow::Result;
 use tokio::time::Instant;
 
 use crate::clock::now_us;
-use crate::field::{Field, Link, Scenario, Setup, load};
+use crate::field::{Field, Link, Scenario, Setup};
 use crate::judge::{Duplicates, Rules};
+use crate::producer::Load;
 use crate::proxy::{Mode, Way};
 
 pub const N1: Scenario = Scenario {
@@ -15,6 +16,7 @@ pub const N1: Scenario = Scenario {
     what: "connections of workers and producer are cut at a random byte of a request or a reply, every 50 to 250 ms for 10 s",
     holds: "each add and each completion counts once: no duplicate, no attempt burnt",
     smoke: false,
+    open: None,
     needs: &[],
     setup: || Setup { link: Link::Shared, ..Setup::default() },
     rules: |_| Rules { indeterminate: true, untouched: true, ..Rules::default() },
@@ -46,6 +48,7 @@ pub const N2: Scenario = Scenario {
     what: "requests arrive and their replies are dropped, of workers (steps) and producer (adds): half of them with the connection, half into silence, every 50 to 250 ms for 8 s",
     holds: "each add and each completion counts once: no duplicate, no attempt burnt",
     smoke: true,
+    open: None,
     needs: &[],
     setup: || Setup { link: Link::Shared, ..Setup::default() },
     rules: |_| Rules { indeterminate: true, untouched: true, ..Rules::default() },
@@ -76,9 +79,10 @@ pub const N3: Scenario = Scenario {
     what: "nothing comes through between one worker and the server for more than two leases; then what was held back arrives late",
     holds: "others run its jobs within a lease + 5 s; what it writes late is refused; it takes work again within 5 s",
     smoke: false,
+    open: None,
     needs: &[],
     // Jobs that are still running when the worker learns of its loss, beside short ones.
-    setup: || Setup { link: Link::EachWorker, load: load(20, 5..=2_000), ..Setup::default() },
+    setup: || Setup { link: Link::EachWorker, load: Load::even(20, 5..=2_000), ..Setup::default() },
     rules: |setup| Rules {
         duplicates: Duplicates::InFlight,
         rescue_ms: Some(setup.lease_ms + 5_000),
@@ -106,8 +110,9 @@ pub const N4: Scenario = Scenario {
     what: "300 ms there and back between workers, producer and server, for 10 s",
     holds: "no lease is lost: no duplicate, no attempt burnt, every add is acknowledged",
     smoke: false,
+    open: None,
     needs: &[],
-    setup: || Setup { link: Link::Shared, load: load(30, 5..=50), ..Setup::default() },
+    setup: || Setup { link: Link::Shared, load: Load::even(30, 5..=50), ..Setup::default() },
     rules: |_| Rules { untouched: true, ..Rules::default() },
     faults: |field| Box::pin(slow(field)),
 };

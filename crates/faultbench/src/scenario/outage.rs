@@ -16,6 +16,7 @@ pub const R1: Scenario = Scenario {
     what: "the server is shut down and comes back after 1.5 s, which is less than a lease; three times",
     holds: "no duplicate; taking goes on within 5 s, every time",
     smoke: true,
+    open: None,
     needs: &[],
     setup: Setup::default,
     rules: |_| Rules { indeterminate: true, untouched: true, ..Rules::default() },
@@ -53,6 +54,7 @@ pub const R2: Scenario = Scenario {
     what: "kill -9 of the server, which is started again at once; appendfsync always; four times",
     holds: "nothing acknowledged is lost; duplicates at most the jobs in flight; taking goes on within 5 s, every time",
     smoke: true,
+    open: None,
     needs: &[],
     setup: Setup::default,
     rules: |_| Rules { indeterminate: true, duplicates: Duplicates::InFlight, ..Rules::default() },
@@ -90,6 +92,7 @@ pub const R5: Scenario = Scenario {
     what: "the server does not answer: CLIENT PAUSE ALL, CLIENT PAUSE WRITE, DEBUG SLEEP, SIGSTOP, each for longer than a lease",
     holds: "duplicates at most the jobs in flight; taking goes on within 5 s, every time",
     smoke: false,
+    open: None,
     needs: &[],
     setup: Setup::default,
     rules: |_| Rules { indeterminate: true, duplicates: Duplicates::InFlight, ..Rules::default() },
@@ -128,6 +131,7 @@ pub const R6: Scenario = Scenario {
     what: "SCRIPT FLUSH every second and CLIENT KILL TYPE normal every 200 ms, for 10 s",
     holds: "nothing is to be seen of it: every add is acknowledged, no duplicate, no attempt burnt",
     smoke: false,
+    open: None,
     needs: &[],
     setup: Setup::default,
     rules: |_| Rules { untouched: true, ..Rules::default() },
@@ -142,11 +146,17 @@ async fn harass(field: &mut Field) -> Result<()> {
         if rounds % 5 == 0 {
             let _: String = field.server.ask(&command(&["SCRIPT", "FLUSH", "SYNC"])).await?;
         }
-        killed += field.server.ask::<u64>(&command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"])).await?;
+        killed +=
+            field.server.ask::<u64>(&command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"])).await?;
         rounds += 1;
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    field.fault(format!("{killed} connections killed, scripts flushed {} times", rounds.div_ceil(5)), from, None, true);
+    field.fault(
+        format!("{killed} connections killed, scripts flushed {} times", rounds.div_ceil(5)),
+        from,
+        None,
+        true,
+    );
     field.notes.push(format!("{killed} connections were killed in {rounds} rounds"));
     Ok(())
 }
@@ -156,6 +166,7 @@ pub const R7: Scenario = Scenario {
     what: "kill -9 of the server, which comes back empty",
     holds: "workers say hello anew and run new jobs; what was acknowledged before is gone with the server, what comes after is not",
     smoke: false,
+    open: None,
     needs: &[],
     setup: Setup::default,
     rules: |_| Rules { indeterminate: true, duplicates: Duplicates::InFlight, ..Rules::default() },

@@ -9,6 +9,7 @@ use super::trace::Trace;
 use crate::clock::now_us;
 use crate::field::{Field, Need, Scenario, Setup};
 use crate::judge::{Duplicates, Rules};
+use crate::producer::Load;
 use crate::scenario::outage::standard;
 use crate::server::Flush;
 
@@ -20,8 +21,9 @@ pub const R3: Scenario = Scenario {
     what: "power cut of the server's machine: killed, and its file cut to what was flushed, or somewhere behind that; appendfsync always; four times",
     holds: "nothing acknowledged is lost; duplicates at most the jobs in flight; no token is issued twice",
     smoke: false,
+    open: None,
     needs: &[Need::Strace],
-    setup: || Setup { load: crate::field::load(150, 5..=50), ..Setup::default() },
+    setup: || Setup { load: Load { rate: 150, ..Load::default() }, ..Setup::default() },
     rules: |_| Rules { indeterminate: true, duplicates: Duplicates::InFlight, ..Rules::default() },
     faults: |field| Box::pin(cut_power(field)),
 };
@@ -75,6 +77,7 @@ pub const R4: Scenario = Scenario {
     what: "the server is followed for 6 s; appendfsync always; no fault",
     holds: "no answer leaves the server between a write to its file and the flush of it",
     smoke: false,
+    open: None,
     needs: &[Need::Strace],
     setup: R3.setup,
     rules: |_| Rules { untouched: true, ..Rules::default() },
@@ -85,7 +88,10 @@ async fn prove_order(field: &mut Field) -> Result<()> {
     let trace = Trace::start(field, 0).await?;
     tokio::time::sleep(Duration::from_secs(6)).await;
     let (seen, _) = trace.end().await?;
-    field.notes.push(format!("{} answers and {} flushes seen, {} answers early", seen.answers, seen.flushes, seen.early));
+    field.notes.push(format!(
+        "{} answers and {} flushes seen, {} answers early",
+        seen.answers, seen.flushes, seen.early
+    ));
     if seen.early > 0 || seen.answers == 0 || seen.flushes == 0 {
         field.wrong.push(format!(
             "{} of {} answers left between a write and its flush ({} flushes)",

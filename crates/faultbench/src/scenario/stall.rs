@@ -6,7 +6,7 @@ use anyhow::Result;
 use rustix::process::Signal;
 
 use crate::clock::now_us;
-use crate::field::{Field, Scenario, Setup, load};
+use crate::field::{Field, Scenario, Setup};
 use crate::judge::{Duplicates, Rules};
 use crate::producer::Load;
 use crate::worker::Kind;
@@ -16,6 +16,7 @@ pub const Z1: Scenario = Scenario {
     what: "SIGSTOP of a worker for more than two leases, then SIGCONT",
     holds: "others run its jobs within a lease + 5 s; what it writes late is refused; it takes work again within 5 s",
     smoke: true,
+    open: None,
     needs: &[],
     setup: Setup::default,
     rules: |setup| Rules {
@@ -43,8 +44,9 @@ pub const Z3: Scenario = Scenario {
     what: "handlers that burn every thread of every worker's runtime for three leases",
     holds: "no job is taken from a worker that lives",
     smoke: false,
+    open: None,
     needs: &[],
-    setup: || Setup { workers: 2, load: load(100, 5..=50), ..Setup::default() },
+    setup: || Setup { workers: 2, load: Load::even(100, 5..=50), ..Setup::default() },
     rules: |_| Rules { untouched: true, resume_ms: None, ..Rules::default() },
     faults: |field| Box::pin(burn(field)),
 };
@@ -80,9 +82,10 @@ pub const DEADLOCK: Scenario = Scenario {
     what: "a handler blocks every thread of its worker's runtime for ever while the worker's lease is still renewed; jobs have a time-out of 1 s",
     holds: "others run its jobs within the time-out + 30 s + 5 s",
     smoke: false,
+    open: None,
     needs: &[],
     setup: || Setup {
-        load: Load { timeout_ms: Some(TIMEOUT_MS), ..load(100, 5..=50) },
+        load: Load { timeout_ms: Some(TIMEOUT_MS), ..Load::even(100, 5..=50) },
         after: Duration::from_secs(1),
         ..Setup::default()
     },
@@ -126,7 +129,9 @@ async fn deadlock(field: &mut Field) -> Result<()> {
             field.beyond_help.extend(place);
             field.fault("a runtime blocked for ever".to_owned(), from, pid, false);
         }
-        None => field.wrong.push("the blocked worker does not count as live: its lease was not renewed".to_owned()),
+        None => field
+            .wrong
+            .push("the blocked worker does not count as live: its lease was not renewed".to_owned()),
     }
     Ok(())
 }

@@ -22,6 +22,9 @@ pub(super) fn of(error: &RedisError) -> Error {
         ) => ServerFault::Cluster,
         (_, Some("MISCONF")) => ServerFault::Disk,
         (_, Some("NOREPLICAS")) => ServerFault::Replicas,
+        (ErrorKind::Parse, _) if was_torn(error) => {
+            return unreachable("the connection was closed in the middle of an answer".to_owned());
+        }
         (ErrorKind::Parse | ErrorKind::UnexpectedReturnType | ErrorKind::RESP3NotSupported, _) => {
             ServerFault::NotRedis
         }
@@ -100,7 +103,14 @@ pub(super) fn spoils(error: &RedisError) -> bool {
 
 /// Whether the connection was closed under a call, as servers do with those that were idle for long.
 pub(super) fn was_closed(error: &RedisError) -> bool {
-    error.is_connection_dropped() && !error.is_timeout() && !error.is_connection_refusal()
+    let dropped = error.is_connection_dropped() && !error.is_timeout() && !error.is_connection_refusal();
+    dropped || was_torn(error)
+}
+
+/// Whether the connection was closed in the middle of an answer. The library tells of it as of an answer that is none, and has no other
+/// sign than its words; the call was carried out, or may have been.
+fn was_torn(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Parse && error.to_string().contains("end of input")
 }
 
 fn said(error: &RedisError) -> String {
