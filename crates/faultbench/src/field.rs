@@ -89,7 +89,7 @@ impl Default for Setup {
             environment: |_| Vec::new(),
             warm: Duration::from_secs(2),
             after: Duration::from_secs(2),
-            rest_within: Duration::from_secs(60),
+            rest_within: Duration::from_mins(1),
         }
     }
 }

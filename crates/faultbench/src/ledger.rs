@@ -202,7 +202,6 @@ impl Ledger {
     fn enter(&mut self, line: Line) {
         let Line { at, pid, what } = line;
         match what {
-            What::Ready { .. } => {}
             What::Sent { job } => {
                 self.adds.insert(job, Add { sent: at, answer: Answer::Indeterminate });
             }
@@ -227,7 +226,7 @@ impl Ledger {
                     run.settled = Some((at, accepted));
                 }
             }
-            What::Settle { .. } => {}
+            What::Ready { .. } | What::Settle { .. } => {}
         }
     }
 

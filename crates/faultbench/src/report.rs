@@ -142,7 +142,9 @@ impl Report {
             violations: judgement.violations,
             findings: Findings::new(),
         };
-        findings.values_mut().for_each(|texts| texts.truncate(TOLD_MAX));
+        for texts in findings.values_mut() {
+            texts.truncate(TOLD_MAX);
+        }
         Self { findings, ..report }
     }
 
@@ -177,7 +179,7 @@ impl Report {
         }
         match self.open {
             Some(_) if self.passed => {
-                lines.push(format!("  {}: held this time, though it is known not to", self.scenario))
+                lines.push(format!("  {}: held this time, though it is known not to", self.scenario));
             }
             Some(why) => lines.push(format!("  {}: known: {why}", self.scenario)),
             None => {}

@@ -46,7 +46,7 @@ impl Chance {
 
     /// True once in so many times.
     pub fn one_in(&mut self, n: u64) -> bool {
-        self.bits() % n.max(1) == 0
+        self.bits().is_multiple_of(n.max(1))
     }
 
     /// A place in a list of so many, which must not be empty.

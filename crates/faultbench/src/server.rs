@@ -93,9 +93,39 @@ impl Server {
         format!("unix://{}", self.socket().display())
     }
 
-    /// The part of the append-only file that grows.
-    pub fn growing_file(&self) -> PathBuf {
-        self.folder.join("data/appendonlydir/appendonly.aof.1.incr.aof")
+    /// The part of the append-only file that grows: the one that was begun last.
+    pub fn growing_file(&self) -> Result<PathBuf> {
+        let mut last: Option<(u64, PathBuf)> = None;
+        for entry in std::fs::read_dir(self.folder.join("data/appendonlydir"))? {
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let number = name.strip_prefix("appendonly.aof.").and_then(|rest| rest.strip_suffix(".incr.aof"));
+            if let Some(number) = number.and_then(|number| number.parse().ok())
+                && last.as_ref().is_none_or(|(other, _)| number > *other)
+            {
+                last = Some((number, path));
+            }
+        }
+        last.map(|(_, path)| path).context("the server has no append-only file")
+    }
+
+    /// Has the append-only file written anew, and waits until it is.
+    pub async fn rewrite(&self) -> Result<()> {
+        let _: String = self.ask(&command(&["BGREWRITEAOF"])).await?;
+        let deadline = Instant::now() + UP_WITHIN;
+        loop {
+            let info: String = self.ask(&command(&["INFO", "persistence"])).await?;
+            let is = |line: &str| info.lines().any(|other| other.trim() == line);
+            if is("aof_rewrite_in_progress:0") && is("aof_rewrite_scheduled:0") {
+                anyhow::ensure!(
+                    is("aof_last_bgrewrite_status:ok"),
+                    "the append-only file could not be written anew"
+                );
+                return Ok(());
+            }
+            anyhow::ensure!(Instant::now() < deadline, "the append-only file was not written anew in time");
+            tokio::time::sleep(ASK_EVERY).await;
+        }
     }
 
     /// Where what it says goes.

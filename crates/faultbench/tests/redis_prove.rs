@@ -10,7 +10,7 @@ use bulrush_faultbench::prove::{self, Proof};
 use bulrush_faultbench::schedule::fresh_seed;
 
 /// Far more than a loaded machine needs.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 fn program() -> PathBuf {
     PathBuf::from(env!("CARGO_BIN_EXE_faultbench"))

@@ -152,7 +152,7 @@ fn what_fails_and_what_the_store_finds_is_told() {
 
 #[test]
 fn in_flight_is_what_was_begun_and_not_settled_when_the_fault_came() {
-    // Lines 1 to 5 are of `a`; `b` begins at 7 ms, its process dies at 7.5 ms, and it begins again at 8 ms.
+    // Lines 1 to 5 are of `a`; `b` begins at 8 ms, its process dies at 8.5 ms, and it begins again at 9 ms.
     let story = good().added("b").begins(3, "b", "1.x").dies(3).begins(4, "b", "2.y");
     let ledger = story.ledger();
     let fault =
@@ -162,7 +162,7 @@ fn in_flight_is_what_was_begun_and_not_settled_when_the_fault_came() {
     assert_eq!(hit(&fault(4_500, 4_600, 2)), ["a"], "its handler has ended, its settle was not answered");
     assert_eq!(hit(&fault(5_500, 5_600, 2)), Vec::<String>::new());
     assert_eq!(hit(&fault(3_500, 3_600, 3)), Vec::<String>::new(), "another process");
-    let kill = fault(7_200, 7_500, 3);
+    let kill = fault(8_200, 8_500, 3);
     assert_eq!(hit(&kill), ["b"]);
     assert_eq!(ledger.recoveries(&kill), [0], "less than a millisecond from the fault to the next start");
     assert_eq!(ledger.resumed(&Fault { pids: None, ..kill }), Some(0));

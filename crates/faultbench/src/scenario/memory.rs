@@ -49,7 +49,7 @@ async fn fill_up(field: &mut Field) -> Result<()> {
     field.stop_load().await?;
     let waiting = field.queue.info().await?.counts.depth();
     let emptying = now_us();
-    field.rest(Duration::from_secs(60)).await?;
+    field.rest(Duration::from_mins(1)).await?;
     let counts = field.queue.info().await?.counts;
     if counts.depth() + counts.active > 0 {
         field

@@ -30,6 +30,7 @@ pub const ALL: &[Scenario] = &[
     outage::R2_STANDARD,
     power::R3,
     power::R3_STANDARD,
+    power::R3_AGAIN,
     power::R4,
     outage::R5,
     outage::R6,

@@ -42,7 +42,7 @@ impl Trace {
         let said = field.folder().join(format!("trace-{number}.log"));
         // While it stands still its file does not grow, so what the trace adds up begins at a length that is known.
         field.server.signal(Signal::STOP)?;
-        let base = std::fs::metadata(field.server.growing_file())?.len();
+        let base = std::fs::metadata(field.server.growing_file()?)?.len();
         let words = ["-f", "-y", "-s", "0", "-e", "trace=write,writev,fdatasync", "-o"];
         let mut arguments: Vec<_> = words.iter().map(Into::into).collect();
         arguments.extend([path.clone().into(), "-p".into(), pid.to_string().into()]);
