@@ -9,9 +9,9 @@ use bulrush::model::{
     Rollup,
 };
 use bulrush::port::{
-    AddReply, AdminCommand, AdminReply, Backend, BoxFuture, Enqueue, Explanation, Inspect, Maintain,
-    Maintained, OutboxEntry, QueueInfo, Renew, RenewReply, Result, Resume, ResumeReply, ServerUsage, Settled,
-    Step, StepReply, Update, VerifyPage, Work, WorkerState,
+    AddReply, AdminCommand, AdminReply, Backend, BoxFuture, Condition, Enqueue, Explanation, Inspect,
+    Maintain, Maintained, OutboxEntry, QueueInfo, Renew, RenewReply, Result, Resume, ResumeReply,
+    ServerUsage, Settled, Step, StepReply, Update, VerifyPage, Work, WorkerState,
 };
 
 use crate::journal::{Journal, What};
@@ -88,6 +88,10 @@ impl Work for Door {
 }
 
 impl Inspect for Door {
+    fn condition(&self) -> Arc<Condition> {
+        self.store.condition()
+    }
+
     fn now(&self) -> BoxFuture<'_, Result<Millis>> {
         self.store.now()
     }

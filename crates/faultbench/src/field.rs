@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use bulrush::backend::{RedisOptions, connect_redis_with};
 use bulrush::model::{JobId, JobState, Keep, PageRequest, QueueConfig, Retention};
 use bulrush::{Client, Queue};
@@ -275,7 +275,12 @@ impl Field {
         self.load();
         tokio::time::sleep(self.setup.warm).await;
         phases.faults = now_us();
-        (scenario.faults)(self).await.with_context(|| format!("scenario {}", scenario.name))?;
+        if let Err(error) = (scenario.faults)(self).await {
+            self.wrong.push(format!("the faults could not be injected: {error:#}"));
+            if self.server.up_if_ended().await? {
+                self.wrong.push("the server had ended by itself and was started again".to_owned());
+            }
+        }
         phases.healed = now_us();
         tokio::time::sleep(self.setup.after).await;
         phases.end = now_us();

@@ -109,6 +109,18 @@ impl Server {
         last.map(|(_, path)| path).context("the server has no append-only file")
     }
 
+    /// Starts it again if it has ended. Says whether it had.
+    pub async fn up_if_ended(&mut self) -> Result<bool> {
+        let ended = match &mut self.process {
+            Some(process) => process.ended()?.is_some(),
+            None => true,
+        };
+        if ended {
+            self.up().await?;
+        }
+        Ok(ended)
+    }
+
     /// Has the append-only file written anew, and waits until it is.
     pub async fn rewrite(&self) -> Result<()> {
         let _: String = self.ask(&command(&["BGREWRITEAOF"])).await?;

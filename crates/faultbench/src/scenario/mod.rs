@@ -33,6 +33,7 @@ pub const ALL: &[Scenario] = &[
     power::R3_AGAIN,
     power::R4,
     outage::R5,
+    outage::R5_WRITE,
     outage::R6,
     outage::R7,
     network::N1,

@@ -89,7 +89,7 @@ async fn kill_server(field: &mut Field) -> Result<()> {
 
 pub const R5: Scenario = Scenario {
     name: "R5",
-    what: "the server does not answer: CLIENT PAUSE ALL, CLIENT PAUSE WRITE, DEBUG SLEEP, SIGSTOP, each for longer than a lease",
+    what: "the server does not answer: CLIENT PAUSE ALL, DEBUG SLEEP, SIGSTOP, each for longer than a lease",
     holds: "duplicates at most the jobs in flight; taking goes on within 5 s, every time",
     smoke: false,
     open: None,
@@ -101,16 +101,9 @@ pub const R5: Scenario = Scenario {
 
 async fn hold_up(field: &mut Field) -> Result<()> {
     let ms = field.setup.lease_ms + 500;
-    let (ms_text, seconds) = (ms.to_string(), format!("{:.1}", ms as f64 / 1e3));
     let pause = Duration::from_millis(ms);
-    for mode in ["ALL", "WRITE"] {
-        let from = now_us();
-        let _: String = field.server.ask(&command(&["CLIENT", "PAUSE", &ms_text, mode])).await?;
-        tokio::time::sleep(pause).await;
-        field.server.answers().await?;
-        field.fault(format!("CLIENT PAUSE {ms} {mode}"), from, None, true);
-        tokio::time::sleep(Duration::from_secs(3)).await;
-    }
+    hold_clients(field, ms, "ALL").await?;
+    let seconds = format!("{:.1}", ms as f64 / 1e3);
     let from = now_us();
     let sleep = command(&["DEBUG", "SLEEP", &seconds]);
     let _: String = field.server.ask_within(&sleep, 2 * pause).await?;
@@ -125,6 +118,37 @@ async fn hold_up(field: &mut Field) -> Result<()> {
     tokio::time::sleep(Duration::from_secs(2)).await;
     Ok(())
 }
+
+/// Holds up what clients ask for, all of it or what writes.
+async fn hold_clients(field: &mut Field, ms: u64, mode: &str) -> Result<()> {
+    let from = now_us();
+    let _: String = field.server.ask(&command(&["CLIENT", "PAUSE", &ms.to_string(), mode])).await?;
+    tokio::time::sleep(Duration::from_millis(ms)).await;
+    field.server.answers().await?;
+    field.fault(format!("CLIENT PAUSE {ms} {mode}"), from, None, true);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    Ok(())
+}
+
+pub const R5_WRITE: Scenario = Scenario {
+    name: "R5-write",
+    what: "CLIENT PAUSE WRITE for longer than a lease, as at an orderly failover; four times",
+    holds: "as R5",
+    open: Some(
+        "a wait that is given up is ended by CLIENT UNBLOCK; if the pause holds it up, Redis up to 8.0 and Valkey up to 8.1 abort \
+         (redis 14164, valkey 2111)",
+    ),
+    faults: |field| {
+        Box::pin(async {
+            for _ in 0..4 {
+                let ms = field.setup.lease_ms + 500;
+                hold_clients(field, ms, "WRITE").await?;
+            }
+            Ok(())
+        })
+    },
+    ..R5
+};
 
 pub const R6: Scenario = Scenario {
     name: "R6",
