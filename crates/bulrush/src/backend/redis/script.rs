@@ -9,6 +9,7 @@
 //! The server keeps a script under the hash of its text, which it tells when it is given the text; a server that has lost it
 //! (restarted, failed over, flushed) says so, gets it again, and the call is made anew.
 
+use std::fmt::Write as _;
 use std::sync::OnceLock;
 
 use deadpool_redis::redis::{Cmd, RedisWrite};
@@ -208,7 +209,8 @@ impl Making {
                 (Some((place, after)), None) => {
                     whole.push_str(between);
                     whole.push_str(word);
-                    whole.push_str(&format!("[{place}]"));
+                    // Writing to a string cannot fail.
+                    let _ = write!(whole, "[{place}]");
                     rest = after;
                 }
                 (None, _) => {
