@@ -135,8 +135,8 @@ pub const R5_WRITE: Scenario = Scenario {
     what: "CLIENT PAUSE WRITE for longer than a lease, as at an orderly failover; four times",
     holds: "as R5",
     open: Some(
-        "a wait that is given up is ended by CLIENT UNBLOCK; if the pause holds it up, Redis up to 8.0 and Valkey up to 8.1 abort \
-         (redis 14164, valkey 2111)",
+        "a wait that is given up is ended by CLIENT UNBLOCK; where the pause holds that wait up, Redis 7.0 aborts (mended later: redis \
+         14164, valkey 2117)",
     ),
     faults: |field| {
         Box::pin(async {
