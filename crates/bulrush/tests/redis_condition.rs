@@ -164,3 +164,35 @@ async fn an_idle_backend_asks_once_a_period_and_otherwise_nothing() {
     assert!(!stats.contains("cmdstat_wait") && !stats.contains("cmdstat_publish"), "{stats}");
     assert_eq!(server.ask(&["DBSIZE"]).await, Ok(Value::Int(0)));
 }
+
+#[tokio::test]
+async fn a_wait_that_is_given_up_while_writes_are_held_up_leaves_the_server_alive() {
+    let server = Private::start(&[]).await;
+    let backend = connect(&server.url()).await.expect("the server can be reached");
+    let queue = main_queue();
+    let until_late = backend.now().await.expect("a moment") + 60_000;
+    // An orderly failover holds writes up; a wait that begins meanwhile is held up too.
+    server.tell(&["CLIENT", "PAUSE", "60000", "WRITE"]).await;
+    let waiting = {
+        let (backend, queue) = (backend.clone(), queue.clone());
+        tokio::spawn(async move { backend.wait(&queue, until_late).await })
+    };
+    until("the wait is held up", async || {
+        server.text(&["CLIENT", "LIST"]).await.lines().any(|line| line.contains("cmd=blpop"))
+    })
+    .await;
+    waiting.abort();
+    let _ = waiting.await;
+    until("the wait is being ended", async || {
+        server.text(&["CLIENT", "LIST"]).await.lines().any(|line| line.contains("cmd=lpush"))
+    })
+    .await;
+    server.tell(&["CLIENT", "UNPAUSE"]).await;
+    backend.add(&queue, vec![job("a")]).await.expect("the server is still there");
+    let keys = async || server.ask(&["KEYS", "*:wake:*"]).await;
+    until(
+        "nothing is left of the wait",
+        async || matches!(keys().await, Ok(Value::Array(keys)) if keys.is_empty()),
+    )
+    .await;
+}

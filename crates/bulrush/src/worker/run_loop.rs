@@ -33,6 +33,8 @@ use crate::queue::Queue;
 
 /// Jobs settled in one call, and taken.
 const STEP_MAX: usize = 1_000;
+/// A job that may not run beside what else runs here is put off by this, ms, and the second one in a call by twice as much.
+const APART_MS: u64 = 1_000;
 /// Longest wait on the backend, ms: the backend's own bound.
 const WAIT_MAX_MS: u64 = 60_000;
 /// First and longest pause after a call that failed.
@@ -325,8 +327,19 @@ impl RunLoop {
         // What is not started is not named in the hello that follows, and goes back to the head if it is still ours.
         let jobs = if std::mem::take(&mut self.doubted) { Vec::new() } else { reply.taken };
         let started = !jobs.is_empty();
+        let mut apart = 0;
         for job in jobs {
-            self.start_job(job);
+            if self.must_run_apart(&job) {
+                apart += 1;
+                tracing::warn!(
+                    queue = %self.queue.name(), job = %job.spec.id, stalls = job.stalls,
+                    "a job that would fail if it lost its worker once more is put off: it must not run beside one that may be the cause"
+                );
+                let run = Arc::new(Run::new(job));
+                self.settle(&run, Outcome::Snooze { after_ms: APART_MS * apart }, Duration::ZERO);
+            } else {
+                self.start_job(job);
+            }
         }
         if started {
             // The task that was spawned last stands in a slot of this thread of the runtime that no other thread takes from, and does
@@ -410,6 +423,13 @@ impl RunLoop {
     }
 
     // ------------------------------------------------------------------ jobs
+
+    /// Whether a job must not run beside what runs here. Jobs that lost their worker together come back together, and one of them may be the
+    /// cause: whoever fails with the next loss would fail with it, though nothing is wrong with it.
+    fn must_run_apart(&self, job: &Taken) -> bool {
+        let last = |job: &Taken| job.stalls > 0 && job.stalls >= self.config.stalls_max;
+        job.stalls > 0 && self.slots.runs().any(|run| run.job.stalls > 0 && (last(&run.job) || last(job)))
+    }
 
     fn start_job(&mut self, job: Arc<Taken>) {
         let run = Arc::new(Run::new(job));

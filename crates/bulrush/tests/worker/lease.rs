@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use bulrush::clock::TokioClock;
-use bulrush::model::JobState;
-use bulrush::port::AdminCommand;
+use bulrush::model::{JobState, WorkerId};
+use bulrush::port::{AdminCommand, Resume, Step, WorkerInfo};
 use bulrush::{Handlers, Stop, Worker, WorkerOptions};
 
 use super::support::{Rig, START, assert_sound, eventually, holds, quick, until};
@@ -194,4 +194,57 @@ async fn what_a_renewal_could_not_tell_of_the_past_goes_again_and_counts_once() 
         assert_eq!(history.iter().map(|rollup| rollup.completed).sum::<u64>(), 5);
         worker.shutdown().await;
     }
+}
+
+#[tokio::test]
+async fn jobs_that_would_fail_with_the_next_loss_of_their_worker_do_not_run_beside_each_other() {
+    let rig = Rig::manual().await;
+    let queue = rig.configured("apart", |config| (config.lease_ms, config.stalls_max) = (300, 1)).await;
+    let (backend, name) = (queue.backend(), queue.name());
+    let jobs = (0..3).map(|_| queue.job("x", "1")).collect();
+    let jobs = queue.add_bulk(jobs).await.expect("they can be added");
+    // A worker takes two of them and dies.
+    let info = WorkerInfo {
+        id: WorkerId(7),
+        name: "dies".to_owned(),
+        slots: 2,
+        version: String::new(),
+        started: START,
+    };
+    backend.maintain(name).await.expect("maintenance");
+    let hello = Resume { info: info.clone(), call: 1, running: Vec::new() };
+    backend.resume(name, hello).await.expect("it says hello");
+    let step = Step { worker: info.id, call: 2, finished: Vec::new(), want: 2 };
+    assert_eq!(backend.step(name, step).await.expect("it takes").taken.len(), 2);
+    for _ in 0..8 {
+        rig.advance(100);
+        backend.maintain(name).await.expect("maintenance");
+    }
+    // Another one takes them together, and may lose both with its own life.
+    let (release, running) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
+    let (go, count) = (release.clone(), running.clone());
+    let handlers = Handlers::new().otherwise_raw(move |_| {
+        let (go, count) = (go.clone(), count.clone());
+        async move {
+            count.fetch_add(1, Ordering::Relaxed);
+            holds("the release", || go.load(Ordering::Relaxed)).await;
+            Ok(None)
+        }
+    });
+    let worker = Worker::start(&queue, handlers, quick(3));
+    until(&queue, &jobs[0].id, JobState::Active).await;
+    let put_off = until(&queue, &jobs[1].id, JobState::Delayed).await;
+    assert_eq!((put_off.status.stalls, put_off.status.attempts_made), (1, 0), "{:?}", put_off.status);
+    // A job that has lost no worker runs beside it.
+    until(&queue, &jobs[2].id, JobState::Active).await;
+    assert_eq!(running.load(Ordering::Relaxed), 2);
+    release.store(true, Ordering::Relaxed);
+    until(&queue, &jobs[0].id, JobState::Completed).await;
+    rig.advance(1_000);
+    for job in &jobs {
+        let job = until(&queue, &job.id, JobState::Completed).await;
+        assert_eq!(job.status.attempts_made, 1, "{:?}", job.status);
+    }
+    worker.shutdown().await;
+    assert_sound(&queue).await;
 }

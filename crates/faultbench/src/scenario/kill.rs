@@ -105,10 +105,7 @@ pub const O3: Scenario = Scenario {
     what: "two jobs whose handler ends its process every time (abort)",
     holds: "after the crash limit they fail as crashed; all other jobs complete",
     smoke: false,
-    open: Some(
-        "jobs that were running beside the poison go back to the head together with it and are taken together again, so some of them \
-         lose their worker as often and fail as crashed too",
-    ),
+    open: None,
     needs: &[],
     setup: || Setup { rest_within: Duration::from_secs(90), ..Setup::default() },
     rules: |_| Rules { duplicates: Duplicates::InFlight, ..Rules::default() },

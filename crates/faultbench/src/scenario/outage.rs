@@ -134,10 +134,7 @@ pub const R5_WRITE: Scenario = Scenario {
     name: "R5-write",
     what: "CLIENT PAUSE WRITE for longer than a lease, as at an orderly failover; four times",
     holds: "as R5",
-    open: Some(
-        "a wait that is given up is ended by CLIENT UNBLOCK; where the pause holds that wait up, Redis 7.0 aborts (mended later: redis \
-         14164, valkey 2117)",
-    ),
+    open: None,
     faults: |field| {
         Box::pin(async {
             for _ in 0..4 {

@@ -2,14 +2,14 @@
 //!
 //! Each has a connection to itself while it waits, because the server answers nothing else there. A caller who gives up leaves a call
 //! behind that the server has not answered, and which may yet be answered with a wake-up that nobody would hear. So the call is ended at
-//! the server (CLIENT UNBLOCK), its connection is kept for the next wait, and what it was still given is handed on. Where that does not
-//! work, say because the account may not unblock, the connection is closed instead.
+//! the server ([`End`]), its connection is kept for the next wait, and what it was still given is handed on. Where that does not work, say
+//! because the account may not unblock or the server is full, the connection is closed instead.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use deadpool_redis::redis::aio::MultiplexedConnection;
-use deadpool_redis::redis::{Cmd, RedisResult, Value, cmd};
+use deadpool_redis::redis::{Cmd, Pipeline, RedisResult, Value, cmd};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -21,6 +21,17 @@ use crate::port::{Error, Result};
 const IDLE_MAX: usize = 16;
 /// How long a call that was ended may take to say so.
 const UNBLOCK: Duration = Duration::from_secs(1);
+/// How long the element that ends a call is kept where that call had ended by itself, ms.
+const BELL_MS: u64 = 10_000;
+
+/// How a call that waits is ended before its time.
+pub(super) enum End {
+    /// By CLIENT UNBLOCK: only for calls that change nothing. Redis 7.0 aborts when a call is unblocked that it holds up because of a
+    /// CLIENT PAUSE WRITE, which an orderly failover makes, and so holds up only those that write.
+    Unblock,
+    /// By an element in a list that no other call waits for.
+    Bell(String),
+}
 
 /// A connection, and the name by which the server knows it.
 struct Seat {
@@ -46,6 +57,7 @@ impl Blocking {
     pub async fn call(
         self: &Arc<Self>,
         call: Cmd,
+        end: End,
         limit: Duration,
         hand_on: fn(&Value) -> Option<Cmd>,
     ) -> Result<Value> {
@@ -55,7 +67,8 @@ impl Blocking {
         let waits = Waits { blocking: self.clone(), told, hand_on, given_up: given_up.clone() };
         let blocking = self.clone();
         let task = self.tasks.track_future(async move {
-            blocking.carry_out(seat, call, limit, given_up, tell, hand_on).await;
+            let wait = Wait { call, end, limit, given_up, hand_on };
+            blocking.carry_out(seat, wait, tell).await;
         });
         tokio::spawn(task);
         waits.answer().await
@@ -74,12 +87,10 @@ impl Blocking {
     async fn carry_out(
         self: Arc<Self>,
         mut seat: Seat,
-        call: Cmd,
-        limit: Duration,
-        given_up: CancellationToken,
+        wait: Wait,
         tell: oneshot::Sender<RedisResult<Value>>,
-        hand_on: fn(&Value) -> Option<Cmd>,
     ) {
+        let Wait { call, end, limit, given_up, hand_on } = wait;
         seat.connection.set_response_timeout(limit + self.server.answer_within);
         let reply = {
             let mut under_way = std::pin::pin!(call.query_async::<Value>(&mut seat.connection));
@@ -87,7 +98,7 @@ impl Blocking {
                 biased;
                 reply = &mut under_way => reply,
                 () = given_up.cancelled() => {
-                    if !self.unblock(seat.client).await {
+                    if !self.end(seat.client, &end).await {
                         return;
                     }
                     let Ok(reply) = tokio::time::timeout(UNBLOCK, under_way).await else { return };
@@ -105,11 +116,21 @@ impl Blocking {
     }
 
     /// Ends a call that waits. Says whether the server did it.
-    async fn unblock(&self, client: Option<i64>) -> bool {
-        let Some(client) = client else { return false };
-        let mut unblock = cmd("CLIENT");
-        unblock.arg("UNBLOCK").arg(client);
-        self.server.call(&unblock).await.is_ok()
+    async fn end(&self, client: Option<i64>, end: &End) -> bool {
+        match (end, client) {
+            (End::Unblock, None) => false,
+            (End::Unblock, Some(client)) => {
+                let mut unblock = cmd("CLIENT");
+                unblock.arg("UNBLOCK").arg(client);
+                self.server.call(&unblock).await.is_ok()
+            }
+            (End::Bell(list), _) => {
+                let mut ring = Pipeline::with_capacity(2);
+                ring.cmd("LPUSH").arg(list).arg(1);
+                ring.cmd("PEXPIRE").arg(list).arg(BELL_MS);
+                self.server.call_all(&ring).await.is_ok()
+            }
+        }
     }
 
     async fn pass_on(&self, unheard: &Value, hand_on: fn(&Value) -> Option<Cmd>) {
@@ -139,6 +160,15 @@ impl Blocking {
         let _ = tokio::time::timeout(2 * UNBLOCK, self.tasks.wait()).await;
         self.idle().clear();
     }
+}
+
+/// A call that waits.
+struct Wait {
+    call: Cmd,
+    end: End,
+    limit: Duration,
+    given_up: CancellationToken,
+    hand_on: fn(&Value) -> Option<Cmd>,
 }
 
 /// A caller who waits. Dropped, it gives up.

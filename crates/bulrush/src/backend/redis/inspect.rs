@@ -7,6 +7,7 @@ use std::time::Duration;
 use deadpool_redis::redis::{RedisWrite, Value, cmd, pipe};
 use tokio::time::Instant;
 
+use super::blocking::End;
 use super::events::Window;
 use super::outbox::read_row;
 use super::packed::Unpack;
@@ -302,7 +303,7 @@ impl Redis {
         tokio::select! {
             biased;
             () = self.closed.cancelled() => Err(Error::Closed),
-            seen = self.blocking.call(read, wait, |_| None) => seen.map(drop),
+            seen = self.blocking.call(read, End::Unblock, wait, |_| None) => seen.map(drop),
             () = tokio::time::sleep(wait) => Ok(()),
         }
     }

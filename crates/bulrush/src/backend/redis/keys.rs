@@ -36,6 +36,9 @@
 //! | 28 | `log:` | prefix, list | a job's kept log lines, oldest left | update | with its record |
 //! | 29 | `roll:` | prefix, hash | roll-ups: `roll:m<hour>` by the minute, `roll:h<day>` by the hour | renew | their own expiry |
 //!
+//! A wait that is given up is ended by an element in a list of its own, `wake:` and a number that only this wait has: the wait pops it, and
+//! if it has ended by itself the list expires within seconds.
+//!
 //! Two keys belong to no queue and have no slot in common with any: `<namespace>:queues`, the set of names, and, in tests alone,
 //! `<namespace>:clock`, the moment that scripts take for now.
 
@@ -49,6 +52,9 @@ const NAMES: [&str; 29] = [
     "fam:", "ring", "groups", "g:", "act", "done", "fail", "canc", "wk", "rate", "held", "dl", "prog",
     "logn", "log:", "roll:",
 ];
+
+/// How the key ends on which idle workers wait.
+pub(super) const WAKE: &[u8] = b":wake";
 
 /// How many of them `add` gets: an argument costs as much as many bytes, and it needs no more.
 pub(super) const KEYS_OF_ADD: usize = 18;
@@ -92,6 +98,11 @@ impl Keys {
     /// Where idle workers wait.
     pub fn wake(&self) -> &str {
         self.at(6)
+    }
+
+    /// What ends one wait of an idle worker, `wait` being a number that no other has.
+    pub fn bell(&self, wait: u64) -> String {
+        format!("{}:{wait:x}", self.wake())
     }
 
     /// The outbox.
@@ -142,6 +153,8 @@ mod tests {
         assert!(keys.all().zip(NAMES).all(|(key, name)| key == format!("ns:{{mail}}:{name}")));
         assert_eq!((keys.meta(), keys.events()), ("ns:{mail}:meta", "ns:{mail}:ev"));
         assert_eq!((keys.wake(), keys.outbox()), ("ns:{mail}:wake", "ns:{mail}:out"));
+        assert_eq!(keys.bell(255), "ns:{mail}:wake:ff");
+        assert!(keys.wake().as_bytes().ends_with(WAKE) && !keys.bell(255).as_bytes().ends_with(WAKE));
         assert_eq!(keys.minutes(3), "ns:{mail}:roll:m3");
         assert_eq!(keys.hours(4), "ns:{mail}:roll:h4");
         assert_eq!(keys.all().nth(KEYS_OF_ADD - 1), Some("ns:{mail}:act"));

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use deadpool_redis::redis::{Cmd, RedisResult, RedisWrite, Value, cmd};
 
+use super::blocking::End;
+use super::keys::WAKE;
 use super::packed::put_nonce;
 use super::record::put_progress;
 use super::reply::{Items, strange};
@@ -17,6 +19,7 @@ use crate::port::{
     BoxFuture, Error, Renew, RenewReply, Result, Resume, ResumeReply, Settled, Step, StepReply, Update,
     UpdateChange, Work, WorkerInfo,
 };
+use crate::random;
 
 /// Longest wait at the server; who wants to wait longer comes again.
 const WAIT_MAX: Duration = Duration::from_mins(1);
@@ -67,11 +70,12 @@ impl Work for Redis {
             };
             let longest = limit + WAIT_SLACK;
             let mut pop = cmd("BLPOP");
-            pop.arg(at.keys.wake()).arg(format!("{:.3}", longest.as_secs_f64()));
+            let bell = at.keys.bell(random::bits64());
+            pop.arg(at.keys.wake()).arg(&bell).arg(format!("{:.3}", longest.as_secs_f64()));
             tokio::select! {
                 biased;
                 () = self.closed.cancelled() => Err(Error::Closed),
-                woken = self.blocking.call(pop, longest, wake_another) => woken.map(drop),
+                woken = self.blocking.call(pop, End::Bell(bell), longest, wake_another) => woken.map(drop),
                 () = end => Ok(()),
             }
         })
@@ -199,10 +203,13 @@ fn late(word: &[u8], mut rest: Items, call: u64) -> Error {
     }
 }
 
-/// Gives a wake-up that nobody heard to the next who waits.
+/// Gives a wake-up that nobody heard to the next who waits; what ended the wait itself is for nobody else.
 fn wake_another(popped: &Value) -> Option<Cmd> {
     let Value::Array(parts) = popped else { return None };
     let [Value::BulkString(key), Value::BulkString(element)] = parts.as_slice() else { return None };
+    if !key.ends_with(WAKE) {
+        return None;
+    }
     let mut push = cmd("LPUSH");
     push.arg(key.as_slice()).arg(element.as_slice());
     Some(push)
