@@ -7,6 +7,7 @@ use bulrush::clock::TokioClock;
 use bulrush::model::{JobState, WorkerId};
 use bulrush::port::{AdminCommand, Resume, Step, WorkerInfo};
 use bulrush::{Handlers, Stop, Worker, WorkerOptions};
+use tokio::sync::Semaphore;
 
 use super::support::{Rig, START, assert_sound, eventually, holds, quick, until};
 
@@ -221,13 +222,13 @@ async fn jobs_that_would_fail_with_the_next_loss_of_their_worker_do_not_run_besi
         backend.maintain(name).await.expect("maintenance");
     }
     // Another one takes them together, and may lose both with its own life.
-    let (release, running) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
+    let (release, running) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicU32::new(0)));
     let (go, count) = (release.clone(), running.clone());
     let handlers = Handlers::new().otherwise_raw(move |_| {
         let (go, count) = (go.clone(), count.clone());
         async move {
             count.fetch_add(1, Ordering::Relaxed);
-            holds("the release", || go.load(Ordering::Relaxed)).await;
+            go.acquire().await.expect("it is not closed").forget();
             Ok(None)
         }
     });
@@ -238,7 +239,7 @@ async fn jobs_that_would_fail_with_the_next_loss_of_their_worker_do_not_run_besi
     // A job that has lost no worker runs beside it.
     until(&queue, &jobs[2].id, JobState::Active).await;
     assert_eq!(running.load(Ordering::Relaxed), 2);
-    release.store(true, Ordering::Relaxed);
+    release.add_permits(jobs.len());
     until(&queue, &jobs[0].id, JobState::Completed).await;
     rig.advance(1_000);
     for job in &jobs {
