@@ -126,6 +126,8 @@ impl Blocking {
             }
             (End::Bell(list), _) => {
                 let mut ring = Pipeline::with_capacity(2);
+                // Both or none: without an end of its own it would stay for ever where nobody pops it.
+                ring.atomic();
                 ring.cmd("LPUSH").arg(list).arg(1);
                 ring.cmd("PEXPIRE").arg(list).arg(BELL_MS);
                 self.server.call_all(&ring).await.is_ok()

@@ -165,6 +165,8 @@ elseif what == 'keys' then
       end
     elseif group then
       if call('HEXISTS', KEYS[16], '+' .. group) == 0 then wrong = 'no group' end
+    elseif starts(name, KEYS[7] .. ':') then
+      if call('PTTL', name) == -1 then wrong = 'unknown' end
     elseif not fixed[name] and not starts(name, KEYS[29]) then
       wrong = 'unknown'
     end
