@@ -6,14 +6,14 @@ use std::time::Duration;
 use bulrush::model::{Event, EventKind, JobState, Keep, Outcome, Progress};
 use bulrush::port::{AdminCommand, UpdateChange};
 
-use crate::suite::{Rig, again, complete, fail, id, job, name};
+use crate::suite::{Queue, Rig, again, complete, fail, id, job, name};
 
 fn kinds(events: &[Event]) -> Vec<EventKind> {
     events.iter().map(|event| event.kind).collect()
 }
 
-async fn since(rig: &Rig, position: &mut u64) -> Vec<EventKind> {
-    let events = rig.events(*position).await;
+async fn since(queue: &Queue, position: &mut u64) -> Vec<EventKind> {
+    let events = queue.events(*position).await;
     if let Some(last) = events.last() {
         *position = last.position;
     }
@@ -54,6 +54,16 @@ pub async fn every_change_has_its_event_in_order(rig: &Rig) {
     rig.admin(AdminCommand::Unpause).await;
     rig.admin(AdminCommand::Clean { state: JobState::Completed, older_ms: 0, limit: 10 }).await;
     assert_eq!(since(rig, &mut at).await, [E::Paused, E::Resumed, E::Removed, E::Cleaned { count: 1 }]);
+    // Of plain jobs in a plain queue too, and where a less urgent one waits.
+    let (queue, mut at) = (rig.queue("plain"), 0);
+    let mut hand = queue.hand(1);
+    queue.add(job("c")).await;
+    hand.run(complete()).await;
+    assert_eq!(since(&queue, &mut at).await, [E::Added, E::Active, E::Drained, E::Completed]);
+    queue.add(job("less-urgent").priority(9)).await;
+    queue.add(job("d")).await;
+    hand.run(complete()).await;
+    assert_eq!(since(&queue, &mut at).await, [E::Added, E::Added, E::Active, E::Completed]);
 }
 
 pub async fn what_changes_nothing_has_no_event(rig: &Rig) {

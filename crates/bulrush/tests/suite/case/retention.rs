@@ -100,22 +100,28 @@ pub async fn each_outcome_has_its_own_retention(rig: &Rig) {
 }
 
 pub async fn trimming_is_bounded_in_a_call_and_in_a_pass(rig: &Rig) {
-    rig.configure(|config| config.retention.completed = Keep::ALL).await;
-    for part in 0..3 {
-        rig.add_all((0..1_000).map(|n| job(&format!("j{part}-{n}"))).collect()).await;
-        let mut hand = rig.hand(1 + part);
-        let taken = hand.take(1_000).await;
-        hand.step(taken.iter().map(|job| finished(job, complete())).collect(), 0).await;
+    // Whether others wait beside the jobs that end or not.
+    for (name, beside) in [("alone", 0), ("beside", 1)] {
+        let queue = rig.queue(name);
+        queue.configure(|config| config.retention.completed = Keep::ALL).await;
+        queue.add_all((0..beside).map(|n| job(&format!("less-urgent-{n}")).priority(9)).collect()).await;
+        for part in 0..3 {
+            queue.add_all((0..1_000).map(|n| job(&format!("j{part}-{n}"))).collect()).await;
+            let mut hand = queue.hand(1 + part);
+            let taken = hand.take(1_000).await;
+            hand.step(taken.iter().map(|job| finished(job, complete())).collect(), 0).await;
+        }
+        queue.configure(|config| config.retention.completed = Keep::NOTHING).await;
+        queue.add(job("one-more")).await;
+        queue.hand(9).run(complete()).await;
+        let left = queue.info().await.counts.completed;
+        assert_eq!(left, 2_999, "{name}: a call trims at most twice what it settled");
+        let passes = [queue.maintain().await, queue.maintain().await, queue.maintain().await];
+        assert_eq!(passes.clone().map(|pass| pass.trimmed), [1_000, 1_000, 999]);
+        assert_eq!(passes.map(|pass| pass.more), [true, true, false]);
+        let counts = queue.info().await.counts;
+        assert_eq!((counts.total(), counts.active), (beside as u64, 0));
     }
-    rig.configure(|config| config.retention.completed = Keep::NOTHING).await;
-    rig.add(job("one-more")).await;
-    rig.hand(9).run(complete()).await;
-    let left = rig.info().await.counts.completed;
-    assert_eq!(left, 2_999, "a call trims at most twice what it settled");
-    let passes = [rig.maintain().await, rig.maintain().await, rig.maintain().await];
-    assert_eq!(passes.clone().map(|pass| pass.trimmed), [1_000, 1_000, 999]);
-    assert_eq!(passes.map(|pass| pass.more), [true, true, false]);
-    assert_eq!(rig.info().await.counts.total(), 0);
 }
 
 pub async fn a_job_that_is_still_needed_is_never_trimmed(rig: &Rig) {
