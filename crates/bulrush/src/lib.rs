@@ -61,16 +61,21 @@ compile_error!(
 
 pub mod backend;
 pub mod clock;
+mod coalesce;
 pub mod core;
 pub mod flow;
 mod job;
 pub mod model;
 pub mod port;
+mod producer;
 mod queue;
 mod random;
+mod reader;
 pub mod testing;
 mod worker;
 
 pub use job::{Failure, Job, JobResult};
+pub use producer::Producer;
 pub use queue::{Client, Queue, QueueOptions};
+pub use reader::Reader;
 pub use worker::{Context, Handlers, Hurry, Stop, Worker, WorkerOptions};

@@ -1,30 +1,19 @@
 //! The producer's side: a handle to a queue that adds, reads and waits.
 
 use std::collections::HashMap;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Serialize;
-use tokio::sync::oneshot;
 
 use crate::clock::{Clock, SystemClock};
-use crate::flow;
+use crate::coalesce::CALL_ITEMS;
 use crate::job::Job;
-use crate::model::{Backoff, EventKind, JobId, JobState, JobView, NewJob, QueueConfig, QueueName};
-use crate::port::{
-    AddReply, Added, AdminCommand, AdminReply, AdminResult, Backend, Error, QueueInfo, Result,
-};
+use crate::model::{Backoff, EventKind, JobId, JobState, JobView, NewJob, QueueConfig, QueueName, Scope};
+use crate::port::{Added, AdminCommand, AdminReply, AdminResult, Backend, Error, QueueInfo, Result};
+use crate::producer::Producer;
 use crate::random;
-
-/// Jobs of one call of a producer.
-const CALL_ITEMS: usize = 1_000;
-/// Payload bytes of one call of a producer.
-const CALL_BYTES: usize = 4 << 20;
-/// Pauses between the tries of a call whose answer was lost, ms.
-const RETRY_PAUSES_MS: [u64; 6] = [20, 50, 100, 250, 500, 1_000];
 
 /// A connection to a backend and the queues on it. Cheap to clone.
 #[derive(Clone)]
@@ -66,8 +55,8 @@ impl Client {
     pub fn queue_with(&self, name: QueueName, options: QueueOptions) -> Queue {
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
         let queue = queues.entry(name.clone()).or_insert_with(|| {
-            let coalescer = Mutex::default();
-            Queue(Arc::new(Shared { backend: self.backend.clone(), name, options, coalescer }))
+            let producer = Producer::new(&self.backend, name.clone());
+            Queue(Arc::new(Shared { backend: self.backend.clone(), name, options, producer }))
         });
         queue.clone()
     }
@@ -100,14 +89,7 @@ struct Shared {
     backend: Arc<dyn Backend>,
     name: QueueName,
     options: QueueOptions,
-    coalescer: Mutex<Coalescer>,
-}
-
-/// Adds that came while a call was under way: they go with the next one.
-#[derive(Default)]
-struct Coalescer {
-    waiting: Vec<(NewJob, oneshot::Sender<Result<Added>>)>,
-    under_way: bool,
+    producer: Producer,
 }
 
 impl Queue {
@@ -160,24 +142,7 @@ impl Queue {
     /// A job that cannot be added as it is, or a backend that did not answer: then the job may or may not be there, and adding it
     /// again under the same id settles the question.
     pub async fn add(&self, job: NewJob) -> Result<Added> {
-        let (tell, told) = oneshot::channel();
-        let lead = {
-            let mut coalescer = self.0.coalescer.lock().unwrap_or_else(PoisonError::into_inner);
-            coalescer.waiting.push((job, tell));
-            !std::mem::replace(&mut coalescer.under_way, true)
-        };
-        let mut told = told;
-        if lead {
-            let mut leading =
-                Leading(Some(Box::pin(lead_adds(Lead { shared: self.0.clone(), done: false }))));
-            tokio::select! {
-                biased;
-                () = &mut leading => {}
-                // Answered: whoever came meanwhile is served without us.
-                answer = &mut told => return answer.unwrap_or_else(|_| Err(cut_short())),
-            }
-        }
-        told.await.unwrap_or_else(|_| Err(cut_short()))
+        self.0.producer.add(job).await
     }
 
     /// Adds a typed job with the queue's defaults.
@@ -194,11 +159,7 @@ impl Queue {
     /// # Errors
     /// As [`add`](Self::add); jobs of earlier calls have been added then.
     pub async fn add_bulk(&self, jobs: Vec<NewJob>) -> Result<Vec<Added>> {
-        let mut added = Vec::with_capacity(jobs.len());
-        for call in split_calls(jobs) {
-            added.extend(add_call(&self.0, call).await?.added);
-        }
-        Ok(added)
+        self.0.producer.add_bulk(jobs).await
     }
 
     /// A job by id.
@@ -231,10 +192,7 @@ impl Queue {
     /// # Errors
     /// A command that cannot be carried out, or a backend that did not answer.
     pub async fn admin(&self, command: AdminCommand) -> Result<AdminReply> {
-        let mut reply = self.0.backend.admin(&self.0.name, command).await?;
-        let outbox = std::mem::take(&mut reply.outbox);
-        deliver_or_leave(&self.0, outbox).await;
-        Ok(reply)
+        self.0.producer.admin(&Scope::All, command).await
     }
 
     /// Stops a job: at once if it has not started, else within one renewal of its worker.
@@ -283,151 +241,6 @@ impl Queue {
                 }
             }
         }
-    }
-}
-
-/// The carrying out of coalesced adds, by whoever came first. If that caller stops waiting (or has its answer while others still
-/// wait), the rest goes on as a task of its own: their jobs must still go out.
-struct Leading(Option<Pin<Box<dyn Future<Output = ()> + Send>>>);
-
-impl Future for Leading {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> std::task::Poll<()> {
-        let Some(adds) = self.0.as_mut() else { return std::task::Poll::Ready(()) };
-        std::task::ready!(adds.as_mut().poll(cx));
-        self.0 = None;
-        std::task::Poll::Ready(())
-    }
-}
-
-impl Drop for Leading {
-    fn drop(&mut self) {
-        if let Some(adds) = self.0.take()
-            && let Ok(runtime) = tokio::runtime::Handle::try_current()
-        {
-            drop(runtime.spawn(adds));
-        }
-    }
-}
-
-/// What a caller learns whose add went down with the runtime that carried it.
-fn cut_short() -> Error {
-    Error::Unreachable { reason: "the runtime that carried the call has shut down".to_owned() }
-}
-
-/// The duty to carry out coalesced adds. If it goes down with its runtime, whoever waits is told, and the next add leads anew.
-struct Lead {
-    shared: Arc<Shared>,
-    done: bool,
-}
-
-impl Drop for Lead {
-    fn drop(&mut self) {
-        if !self.done {
-            let mut coalescer = self.shared.coalescer.lock().unwrap_or_else(PoisonError::into_inner);
-            coalescer.under_way = false;
-            // Dropping the senders tells their callers.
-            coalescer.waiting.clear();
-        }
-    }
-}
-
-/// Carries out coalesced adds until none is left.
-async fn lead_adds(mut lead: Lead) {
-    let shared = lead.shared.clone();
-    loop {
-        let waiting = {
-            let mut coalescer = shared.coalescer.lock().unwrap_or_else(PoisonError::into_inner);
-            if coalescer.waiting.is_empty() {
-                coalescer.under_way = false;
-                lead.done = true;
-                return;
-            }
-            take_call(&mut coalescer.waiting)
-        };
-        let (jobs, tells): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
-        let single = jobs.len() == 1;
-        // A job that is refused as it is would take the others of its call with it, so then each goes alone.
-        let again = if single { None } else { Some(jobs.clone()) };
-        match add_call(&shared, jobs).await {
-            Ok(reply) => {
-                for (tell, added) in tells.into_iter().zip(reply.added) {
-                    // Whoever no longer listens has lost interest, not the job.
-                    let _ = tell.send(Ok(added));
-                }
-            }
-            Err(error) => match again {
-                Some(jobs) if !error.is_transient() => {
-                    for (job, tell) in jobs.into_iter().zip(tells) {
-                        let reply = add_call(&shared, vec![job]).await;
-                        let _ = tell.send(reply.map(|mut reply| reply.added.remove(0)));
-                    }
-                }
-                _ => {
-                    for tell in tells {
-                        let _ = tell.send(Err(error.clone()));
-                    }
-                }
-            },
-        }
-    }
-}
-
-/// As many of the waiting adds as one call takes.
-fn take_call<T>(waiting: &mut Vec<(NewJob, T)>) -> Vec<(NewJob, T)> {
-    let (mut items, mut bytes) = (0, 0);
-    let fits = waiting.iter().take_while(|(job, _)| {
-        items += job.tree_len();
-        bytes += job.tree_bytes();
-        items <= CALL_ITEMS && bytes <= CALL_BYTES
-    });
-    let n = fits.count().max(1);
-    let rest = waiting.split_off(n.min(waiting.len()));
-    std::mem::replace(waiting, rest)
-}
-
-fn split_calls(jobs: Vec<NewJob>) -> Vec<Vec<NewJob>> {
-    let mut waiting: Vec<(NewJob, ())> = jobs.into_iter().map(|job| (job, ())).collect();
-    let mut calls = Vec::new();
-    while !waiting.is_empty() {
-        calls.push(take_call(&mut waiting).into_iter().map(|(job, ())| job).collect());
-    }
-    calls
-}
-
-/// One call, repeated while its answer gets lost: ids make the repeat harmless.
-async fn add_call(shared: &Arc<Shared>, jobs: Vec<NewJob>) -> Result<AddReply> {
-    if !shared.backend.may_lose_replies() {
-        let reply = shared.backend.add(&shared.name, jobs).await?;
-        return Ok(deliver_flow(shared, reply).await);
-    }
-    let mut pauses = RETRY_PAUSES_MS.into_iter();
-    loop {
-        match shared.backend.add(&shared.name, jobs.clone()).await {
-            Ok(reply) => return Ok(deliver_flow(shared, reply).await),
-            Err(error) if error.is_transient() => match pauses.next() {
-                Some(pause) => tokio::time::sleep(Duration::from_millis(pause)).await,
-                None => return Err(error),
-            },
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-async fn deliver_flow(shared: &Arc<Shared>, mut reply: AddReply) -> AddReply {
-    let outbox = std::mem::take(&mut reply.outbox);
-    deliver_or_leave(shared, outbox).await;
-    reply
-}
-
-/// Delivers now what can be delivered now; maintenance does the rest.
-async fn deliver_or_leave(shared: &Shared, outbox: Vec<crate::port::OutboxEntry>) {
-    if outbox.is_empty() {
-        return;
-    }
-    if let Err(error) = flow::deliver(&*shared.backend, &shared.name, outbox).await {
-        tracing::warn!(queue = %shared.name, %error, "an outbox could not be delivered at once; maintenance will do it");
     }
 }
 

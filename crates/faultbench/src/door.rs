@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bulrush::model::{
     Child, EventPage, JobId, JobPage, JobView, Millis, NewJob, Outcome, PageRequest, QueueConfig, QueueName,
-    Rollup,
+    Rollup, Scope,
 };
 use bulrush::port::{
     AddReply, AdminCommand, AdminReply, Backend, BoxFuture, Condition, Enqueue, Explanation, Inspect,
@@ -186,8 +186,13 @@ impl Maintain for Door {
         self.store.configure(queue, config)
     }
 
-    fn admin<'a>(&'a self, queue: &'a QueueName, command: AdminCommand) -> BoxFuture<'a, Result<AdminReply>> {
-        self.store.admin(queue, command)
+    fn admin_within<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        scope: &'a Scope,
+        command: AdminCommand,
+    ) -> BoxFuture<'a, Result<AdminReply>> {
+        self.store.admin_within(queue, scope, command)
     }
 
     fn deliver<'a>(

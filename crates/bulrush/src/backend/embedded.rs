@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::core::Core;
 use crate::model::{
     Child, EventPage, JobId, JobPage, JobView, Millis, NewJob, PageRequest, QueueConfig, QueueName, Rollup,
+    Scope,
 };
 use crate::port::{
     AddReply, AdminCommand, AdminReply, Backend, BoxFuture, Check, Condition, Durability, Enqueue, Error,
@@ -434,8 +435,13 @@ impl Maintain for Embedded {
         self.run(queue, move |core, now| core.configure(config, now))
     }
 
-    fn admin<'a>(&'a self, queue: &'a QueueName, command: AdminCommand) -> BoxFuture<'a, Result<AdminReply>> {
-        self.run(queue, move |core, now| core.admin(command, now))
+    fn admin_within<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        scope: &'a Scope,
+        command: AdminCommand,
+    ) -> BoxFuture<'a, Result<AdminReply>> {
+        self.run(queue, move |core, now| core.admin_within(scope, command, now))
     }
 
     fn deliver<'a>(

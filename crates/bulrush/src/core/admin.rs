@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::Core;
 use super::check::check_command;
-use crate::model::{Cause, CheckError, EventKind, JobId, JobState, Millis, QueueConfig, When};
+use crate::model::{Cause, CheckError, EventKind, JobId, JobState, Millis, QueueConfig, Scope, When};
 use crate::port::{AdminCommand, AdminReply, AdminResult, Error, OutboxEntry};
 
 impl Core {
@@ -39,7 +39,20 @@ impl Core {
     /// # Errors
     /// A command that cannot be carried out as it is; nothing was changed.
     pub fn admin(&mut self, command: AdminCommand, now: Millis) -> Result<AdminReply, Error> {
-        self.check_command(&command)?;
+        self.admin_within(&Scope::All, command, now)
+    }
+
+    /// The same to the jobs within `scope`; others are as unknown.
+    ///
+    /// # Errors
+    /// As [`Self::admin`], and a command that names no job unless the scope is everything.
+    pub fn admin_within(
+        &mut self,
+        scope: &Scope,
+        command: AdminCommand,
+        now: Millis,
+    ) -> Result<AdminReply, Error> {
+        self.check_command(scope, &command)?;
         self.advance(now);
         let outbox_from = self.next_outbox;
         let mut reply = AdminReply::default();
@@ -48,13 +61,16 @@ impl Core {
             AdminCommand::Pause => self.set_paused(true, &mut reply),
             AdminCommand::Unpause => self.set_paused(false, &mut reply),
             AdminCommand::Cancel(ids) => {
-                self.each(&ids, &mut reply, |core, slot| core.cancel(slot, &mut outbox));
+                self.each(scope, &ids, &mut reply, |core, slot| core.cancel(slot, &mut outbox));
             }
             AdminCommand::Remove(ids) => {
-                self.each(&ids, &mut reply, |core, slot| core.remove(slot, &mut outbox));
+                self.each(scope, &ids, &mut reply, |core, slot| core.remove(slot, &mut outbox));
+            }
+            AdminCommand::Discard(ids) => {
+                self.each(scope, &ids, &mut reply, |core, slot| core.discard(slot, &mut outbox));
             }
             AdminCommand::Retry { ids, data } => {
-                self.each(&ids, &mut reply, |core, slot| core.retry(slot, data.as_ref()));
+                self.each(scope, &ids, &mut reply, |core, slot| core.retry(slot, data.as_ref()));
             }
             AdminCommand::RetryFailed { limit } => {
                 for slot in self.first_of(&[JobState::Failed], limit, &mut reply) {
@@ -62,15 +78,15 @@ impl Core {
                     reply.changed += 1;
                 }
             }
-            AdminCommand::Promote(ids) => self.each(&ids, &mut reply, Self::promote_now),
+            AdminCommand::Promote(ids) => self.each(scope, &ids, &mut reply, Self::promote_now),
             AdminCommand::Reschedule { id, when } => {
-                self.each(&[id], &mut reply, |core, slot| core.reschedule(slot, when));
+                self.each(scope, &[id], &mut reply, |core, slot| core.reschedule(slot, when));
             }
             AdminCommand::SetPriority { id, priority } => {
-                self.each(&[id], &mut reply, |core, slot| core.set_priority(slot, priority));
+                self.each(scope, &[id], &mut reply, |core, slot| core.set_priority(slot, priority));
             }
             AdminCommand::SetData { id, data } => {
-                self.each(&[id], &mut reply, |core, slot| core.set_data(slot, data.clone()));
+                self.each(scope, &[id], &mut reply, |core, slot| core.set_data(slot, data.clone()));
             }
             AdminCommand::Clean { state, older_ms, limit } => {
                 let until = self.now.saturating_sub(older_ms);
@@ -100,11 +116,12 @@ impl Core {
         Ok(reply)
     }
 
-    fn check_command(&self, command: &AdminCommand) -> Result<(), Error> {
-        check_command(command, &self.config.bounds)?;
+    fn check_command(&self, scope: &Scope, command: &AdminCommand) -> Result<(), Error> {
+        check_command(scope, command, &self.config.bounds)?;
         match command {
             AdminCommand::SetPriority { id, .. } => {
-                let grouped = self.find(id).is_some_and(|slot| self.jobs.get(slot).spec.group.is_some());
+                let grouped =
+                    self.find_within(scope, id).is_some_and(|slot| self.jobs.get(slot).spec.group.is_some());
                 if grouped { Err(CheckError::PriorityInGroup { item: 0 }.into()) } else { Ok(()) }
             }
             AdminCommand::Obliterate { force: false, .. } if self.counts.active > 0 => {
@@ -114,14 +131,21 @@ impl Core {
         }
     }
 
+    /// A job by id, if it is within a scope.
+    fn find_within(&self, scope: &Scope, id: &JobId) -> Option<u32> {
+        self.find(id)
+            .filter(|slot| scope.is_all() || scope.admits(self.jobs.get(*slot).spec.owner.as_deref()))
+    }
+
     fn each(
         &mut self,
+        scope: &Scope,
         ids: &[JobId],
         reply: &mut AdminReply,
         mut act: impl FnMut(&mut Self, u32) -> AdminResult,
     ) {
         for id in ids {
-            let result = self.find(id).map_or(AdminResult::Unknown, |slot| act(self, slot));
+            let result = self.find_within(scope, id).map_or(AdminResult::Unknown, |slot| act(self, slot));
             reply.changed += usize::from(matches!(result, AdminResult::Done | AdminResult::Requested));
             reply.results.push(result);
         }
@@ -163,6 +187,13 @@ impl Core {
         }
         self.remove_one(slot, outbox);
         AdminResult::Done
+    }
+
+    fn discard(&mut self, slot: u32, outbox: &mut Vec<OutboxEntry>) -> AdminResult {
+        match self.jobs.get(slot).status.state {
+            JobState::Failed => self.remove(slot, outbox),
+            state => AdminResult::WrongState(state),
+        }
     }
 
     fn remove_one(&mut self, slot: u32, outbox: &mut Vec<OutboxEntry>) {

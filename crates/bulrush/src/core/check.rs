@@ -5,7 +5,7 @@ use bytes::Bytes;
 use hashbrown::HashSet;
 
 use crate::model::{
-    Bound, BoundError, Bounds, CheckError, Finished, JobId, JobState, Load, NewJob, Outcome, When,
+    Bound, BoundError, Bounds, CheckError, Finished, JobId, JobState, Load, NewJob, Outcome, Scope, When,
 };
 use crate::port::{AdminCommand, Error, OutboxEntry, Update, UpdateChange};
 
@@ -101,11 +101,17 @@ pub(crate) fn check_items(items: usize, bounds: &Bounds) -> Result<(), Error> {
 }
 
 /// Checks what an administrator asks for, as far as the command itself tells.
-pub(crate) fn check_command(command: &AdminCommand, bounds: &Bounds) -> Result<(), Error> {
+pub(crate) fn check_command(scope: &Scope, command: &AdminCommand, bounds: &Bounds) -> Result<(), Error> {
+    if let Some(command) = command.of_whole_queue().filter(|_| !scope.is_all()) {
+        return Err(Error::Unscoped { command });
+    }
     let items = |n: usize| check_items(n, bounds);
     match command {
         AdminCommand::Pause | AdminCommand::Unpause => {}
-        AdminCommand::Cancel(ids) | AdminCommand::Remove(ids) | AdminCommand::Promote(ids) => {
+        AdminCommand::Cancel(ids)
+        | AdminCommand::Remove(ids)
+        | AdminCommand::Discard(ids)
+        | AdminCommand::Promote(ids) => {
             items(ids.len())?;
         }
         AdminCommand::Retry { ids, data } => {

@@ -11,6 +11,7 @@ mod new_job;
 mod outcome;
 mod page;
 mod rollup;
+mod scope;
 mod state;
 mod token;
 
@@ -29,6 +30,7 @@ pub use new_job::{CheckError, ChildFailure, Dedup, NewChild, NewJob, When};
 pub use outcome::{Finished, Outcome, Taken};
 pub use page::{Counts, JobFilter, JobPage, PageRequest};
 pub use rollup::{HISTOGRAM_BOUNDS_MS, Histogram, Rollup};
+pub use scope::Scope;
 pub use state::{Cause, JobState};
 pub use token::{Token, WorkerId};
 

@@ -66,6 +66,8 @@ pub struct JobFilter {
     pub text: Option<String>,
     /// Jobs added at this moment or later.
     pub since: Option<super::Millis>,
+    /// Jobs of this tenant's users.
+    pub tenant: Option<String>,
 }
 
 impl JobFilter {
@@ -75,6 +77,10 @@ impl JobFilter {
         self.name.as_ref().is_none_or(|name| *name == *spec.name)
             && self.tag.as_ref().is_none_or(|tag| spec.tags.iter().any(|t| **t == **tag))
             && self.since.is_none_or(|since| job.status.created_at >= since)
+            && self
+                .tenant
+                .as_ref()
+                .is_none_or(|tenant| spec.owner.as_ref().is_some_and(|o| o.tenant == *tenant))
             && self.text.as_ref().is_none_or(|text| {
                 spec.id.as_str().contains(text.as_str()) || contains(&spec.data, text.as_bytes())
             })
@@ -82,7 +88,11 @@ impl JobFilter {
 
     /// Whether every job passes.
     pub fn is_empty(&self) -> bool {
-        self.name.is_none() && self.tag.is_none() && self.text.is_none() && self.since.is_none()
+        self.name.is_none()
+            && self.tag.is_none()
+            && self.text.is_none()
+            && self.since.is_none()
+            && self.tenant.is_none()
     }
 }
 

@@ -157,6 +157,8 @@ pub enum AdminCommand {
     Cancel(Vec<JobId>),
     /// Remove jobs that are not active.
     Remove(Vec<JobId>),
+    /// Remove dead letters: jobs that have failed. Others are left alone.
+    Discard(Vec<JobId>),
     /// Run finished jobs again, with all attempts, and with other data if given.
     Retry {
         /// Which.
@@ -216,4 +218,26 @@ pub enum AdminCommand {
         /// At most so many, up to 1,000.
         limit: usize,
     },
+}
+
+impl AdminCommand {
+    /// What a command that names no job is called; none for one that names its jobs.
+    pub(crate) fn of_whole_queue(&self) -> Option<&'static str> {
+        match self {
+            Self::Pause => Some("pause"),
+            Self::Unpause => Some("unpause"),
+            Self::RetryFailed { .. } => Some("retrying all dead letters"),
+            Self::Clean { .. } => Some("clean"),
+            Self::Drain { .. } => Some("drain"),
+            Self::Obliterate { .. } => Some("obliterate"),
+            Self::Cancel(_)
+            | Self::Remove(_)
+            | Self::Discard(_)
+            | Self::Retry { .. }
+            | Self::Promote(_)
+            | Self::Reschedule { .. }
+            | Self::SetPriority { .. }
+            | Self::SetData { .. } => None,
+        }
+    }
 }

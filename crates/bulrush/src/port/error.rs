@@ -59,6 +59,14 @@ pub enum Error {
         /// The state.
         state: JobState,
     },
+    /// A command that concerns the whole queue was given a scope.
+    #[error(
+        "{command} concerns the whole queue and cannot be limited to somebody's jobs; name the jobs instead"
+    )]
+    Unscoped {
+        /// What was asked.
+        command: &'static str,
+    },
     /// Live workers run jobs of the queue.
     #[error("{active} jobs are running under live workers; stop them first, or force it")]
     Busy {

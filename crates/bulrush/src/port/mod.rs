@@ -29,7 +29,7 @@ pub use reply::{
 
 use crate::model::{
     Child, EventPage, Finished, JobId, JobPage, JobView, Millis, NewJob, PageRequest, QueueConfig, QueueName,
-    Rollup,
+    Rollup, Scope,
 };
 
 /// A boxed future, so that backends can be chosen at run time. One is made per batch, not per job.
@@ -62,6 +62,21 @@ pub trait Inspect: Send + Sync {
         queue: &'a QueueName,
         ids: &'a [JobId],
     ) -> BoxFuture<'a, Result<Vec<Option<JobView>>>>;
+    /// The same, with jobs outside `scope` as absent as unknown ones.
+    fn get_within<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        scope: &'a Scope,
+        ids: &'a [JobId],
+    ) -> BoxFuture<'a, Result<Vec<Option<JobView>>>> {
+        Box::pin(async move {
+            let found = self.get(queue, ids).await?;
+            Ok(found
+                .into_iter()
+                .map(|job| job.filter(|job| scope.admits(job.spec.owner.as_deref())))
+                .collect())
+        })
+    }
     /// A page of jobs.
     fn page<'a>(&'a self, queue: &'a QueueName, request: PageRequest) -> BoxFuture<'a, Result<JobPage>>;
     /// Counts, limits in force, settings.
@@ -142,7 +157,20 @@ pub trait Maintain: Send + Sync {
     /// Replaces the queue's settings.
     fn configure<'a>(&'a self, queue: &'a QueueName, config: QueueConfig) -> BoxFuture<'a, Result<()>>;
     /// Does what an administrator asks.
-    fn admin<'a>(&'a self, queue: &'a QueueName, command: AdminCommand) -> BoxFuture<'a, Result<AdminReply>>;
+    fn admin<'a>(&'a self, queue: &'a QueueName, command: AdminCommand) -> BoxFuture<'a, Result<AdminReply>> {
+        self.admin_within(queue, &Scope::All, command)
+    }
+    /// Does what somebody asks to the jobs within `scope`; others are as unknown. Whose job it is is found out in the same step that
+    /// changes it.
+    ///
+    /// # Errors
+    /// [`Error::Unscoped`] for a command that names no job, unless the scope is everything.
+    fn admin_within<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        scope: &'a Scope,
+        command: AdminCommand,
+    ) -> BoxFuture<'a, Result<AdminReply>>;
     /// Takes in entries of `source`'s outbox that are for this queue; the reply is what this one's outbox holds because of it.
     ///
     /// An entry is known by its source, number and time: taken in again, it changes nothing. One entry alone is never too large,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bulrush::clock::Clock;
 use bulrush::model::{
     Child, EventPage, Finished, JobId, JobPage, JobState, JobView, Millis, NewJob, PageRequest, QueueConfig,
-    QueueName, Rollup, Taken, Token, WorkerId,
+    QueueName, Rollup, Scope, Taken, Token, WorkerId,
 };
 use bulrush::port::{
     AddReply, AdminCommand, AdminReply, AdminResult, Backend, BoxFuture, Delivery, Enqueue, Explanation,
@@ -268,13 +268,20 @@ impl Maintain for Door {
         self.inner.configure(queue, config)
     }
 
-    fn admin<'a>(&'a self, queue: &'a QueueName, command: AdminCommand) -> BoxFuture<'a, Result<AdminReply>> {
+    fn admin_within<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        scope: &'a Scope,
+        command: AdminCommand,
+    ) -> BoxFuture<'a, Result<AdminReply>> {
         Box::pin(async move {
-            let AdminCommand::Cancel(ids) = command else { return self.inner.admin(queue, command).await };
+            let AdminCommand::Cancel(ids) = command else {
+                return self.inner.admin_within(queue, scope, command).await;
+            };
             let reply = if self.has(Bug::CancelsUndone) {
                 self.pretend_to_cancel(queue, &ids)
             } else {
-                self.inner.admin(queue, AdminCommand::Cancel(ids.clone())).await?
+                self.inner.admin_within(queue, scope, AdminCommand::Cancel(ids.clone())).await?
             };
             self.look(queue, None);
             let views = self.views(queue, &ids);

@@ -8,6 +8,7 @@ use bulrush::clock::Clock;
 use bulrush::core::{Core, Fact, FactSink};
 use bulrush::model::{
     Child, EventPage, JobId, JobPage, JobView, Millis, NewJob, PageRequest, QueueConfig, QueueName, Rollup,
+    Scope,
 };
 use bulrush::port::{
     AddReply, AdminCommand, AdminReply, Backend, BoxFuture, Enqueue, Explanation, Inspect, Maintain,
@@ -207,8 +208,13 @@ impl Maintain for Kept {
     fn configure<'a>(&'a self, q: &'a QueueName, config: QueueConfig) -> BoxFuture<'a, Result<()>> {
         self.run(q, |core, now| core.configure(config, now))
     }
-    fn admin<'a>(&'a self, q: &'a QueueName, command: AdminCommand) -> BoxFuture<'a, Result<AdminReply>> {
-        self.run(q, |core, now| core.admin(command, now))
+    fn admin_within<'a>(
+        &'a self,
+        q: &'a QueueName,
+        scope: &'a Scope,
+        command: AdminCommand,
+    ) -> BoxFuture<'a, Result<AdminReply>> {
+        self.run(q, |core, now| core.admin_within(scope, command, now))
     }
     fn deliver<'a>(
         &'a self,

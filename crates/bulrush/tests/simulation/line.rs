@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bulrush::model::{
     Child, EventPage, Finished, JobId, JobPage, JobView, Millis, NewJob, PageRequest, QueueConfig, QueueName,
-    Rollup,
+    Rollup, Scope,
 };
 use bulrush::port::{
     AddReply, AdminCommand, AdminReply, Backend, BoxFuture, Enqueue, Error, Explanation, Inspect, Maintain,
@@ -266,8 +266,19 @@ impl Maintain for Line {
     writes! {
         maintain() -> Maintained;
         configure(config: QueueConfig) -> ();
-        admin(command: AdminCommand) -> AdminReply;
         acknowledge(entries: Vec<u64>) -> ();
+    }
+    fn admin_within<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        scope: &'a Scope,
+        command: AdminCommand,
+    ) -> BoxFuture<'a, Result<AdminReply>> {
+        let (queue, scope) = (queue.clone(), scope.clone());
+        Box::pin(self.write(move |backend| {
+            let (queue, scope, command) = (queue.clone(), scope.clone(), command.clone());
+            Box::pin(async move { backend.admin_within(&queue, &scope, command).await })
+        }))
     }
     fn deliver<'a>(
         &'a self,

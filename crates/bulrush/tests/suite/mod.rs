@@ -34,6 +34,7 @@ macro_rules! conformance_suite {
                 the_data_of_a_job_that_does_not_run_can_be_changed,
                 the_priority_of_a_job_that_runs_or_has_ended_stays,
                 removing_spares_what_runs,
+                discarding_removes_dead_letters_alone,
                 invariant_7_a_removed_job_leaves_nothing_behind,
                 cleaning_removes_what_is_old_enough_in_bounded_steps,
                 cleaning_reaches_every_state_but_active,
@@ -264,6 +265,13 @@ macro_rules! conformance_suite {
                 trimming_is_bounded_in_a_call_and_in_a_pass,
                 a_job_that_is_still_needed_is_never_trimmed,
                 a_job_that_ended_anew_under_the_id_of_another_is_as_old_as_it_is,
+            }
+            scope: {
+                a_scope_admits_its_owner_s_jobs_and_nobody_else_s,
+                what_is_outside_a_scope_is_as_unknown_and_stays_as_it_was,
+                what_is_inside_a_scope_is_changed_as_by_an_administrator,
+                a_command_for_the_whole_queue_takes_no_scope,
+                a_tenant_s_pages_hold_the_jobs_of_its_users,
             }
             settle: {
                 a_completed_job_keeps_its_result_and_its_times,

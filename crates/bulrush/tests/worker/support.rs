@@ -315,7 +315,7 @@ impl Maintain for Probe {
     passed_on! {
         maintain() -> Maintained;
         configure(config: QueueConfig) -> ();
-        admin(command: AdminCommand) -> AdminReply;
+        admin_within(scope: &'a bulrush::model::Scope, command: AdminCommand) -> AdminReply;
         deliver(source: &'a QueueName, entries: Vec<OutboxEntry>) -> Vec<OutboxEntry>;
         acknowledge(entries: Vec<u64>) -> ();
     }

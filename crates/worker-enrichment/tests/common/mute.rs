@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bulrush::model::{
     Child, EventPage, JobId, JobPage, JobView, Millis, NewJob, PageRequest, QueueConfig, QueueName, Rollup,
+    Scope,
 };
 use bulrush::port::{
     AddReply, AdminCommand, AdminReply, Backend, BoxFuture, Enqueue, Explanation, Inspect, Maintain,
@@ -145,8 +146,13 @@ impl Maintain for Mute {
     fn configure<'a>(&'a self, queue: &'a QueueName, config: QueueConfig) -> BoxFuture<'a, Result<()>> {
         self.inner.configure(queue, config)
     }
-    fn admin<'a>(&'a self, queue: &'a QueueName, command: AdminCommand) -> BoxFuture<'a, Result<AdminReply>> {
-        self.inner.admin(queue, command)
+    fn admin_within<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        scope: &'a Scope,
+        command: AdminCommand,
+    ) -> BoxFuture<'a, Result<AdminReply>> {
+        self.inner.admin_within(queue, scope, command)
     }
     fn deliver<'a>(
         &'a self,

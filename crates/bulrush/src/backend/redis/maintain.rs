@@ -7,7 +7,7 @@ use super::reply::{Items, strange};
 use super::script::Script;
 use super::{Answer, Redis, Settings, Via, add, put_number, settings};
 use crate::core::check::{check_command, check_entries, check_items};
-use crate::model::{CheckError, JobId, JobState, QueueConfig, QueueName, When};
+use crate::model::{CheckError, JobId, JobState, QueueConfig, QueueName, Scope, When};
 use crate::port::{
     AdminCommand, AdminReply, AdminResult, BoxFuture, Delivery, Error, Maintain, Maintained, OutboxEntry,
     Result,
@@ -41,16 +41,22 @@ impl Maintain for Redis {
         })
     }
 
-    fn admin<'a>(&'a self, queue: &'a QueueName, command: AdminCommand) -> BoxFuture<'a, Result<AdminReply>> {
+    fn admin_within<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        scope: &'a Scope,
+        command: AdminCommand,
+    ) -> BoxFuture<'a, Result<AdminReply>> {
         Box::pin(async move {
             self.check_open()?;
             let at = self.at(queue);
             self.list(Via::Pool, &at).await?;
-            let check = |settings: &Settings| check_command(&command, &settings.config.bounds);
+            let check = |settings: &Settings| check_command(scope, &command, &settings.config.bounds);
             let answer = self
                 .checked(Via::Pool, Script::Admin, &at, check, |cmd, settings| {
                     cmd.write_arg_fmt(settings.version);
                     put_command(cmd, &command);
+                    put_scope(cmd, scope);
                 })
                 .await?;
             match answer {
@@ -152,6 +158,18 @@ fn put_flag(cmd: &mut Cmd, flag: bool) {
     cmd.write_arg(if flag { b"1" } else { b"0" });
 }
 
+/// Appends whose jobs a command may touch: a letter, a tenant, a user.
+fn put_scope(cmd: &mut Cmd, scope: &Scope) {
+    let (letter, tenant, user) = match scope {
+        Scope::All => (b"a", "", ""),
+        Scope::Tenant(tenant) => (b"t", tenant.as_str(), ""),
+        Scope::Owner(owner) => (b"o", owner.tenant.as_str(), owner.user.as_str()),
+    };
+    cmd.write_arg(letter);
+    cmd.write_arg(tenant.as_bytes());
+    cmd.write_arg(user.as_bytes());
+}
+
 /// Appends the name of a command and what belongs to it.
 fn put_command(cmd: &mut Cmd, command: &AdminCommand) {
     match command {
@@ -163,6 +181,10 @@ fn put_command(cmd: &mut Cmd, command: &AdminCommand) {
         }
         AdminCommand::Remove(ids) => {
             cmd.write_arg(b"remove");
+            put_ids(cmd, ids);
+        }
+        AdminCommand::Discard(ids) => {
+            cmd.write_arg(b"discard");
             put_ids(cmd, ids);
         }
         AdminCommand::Promote(ids) => {

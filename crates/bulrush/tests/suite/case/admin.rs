@@ -46,6 +46,29 @@ pub async fn only_failed_and_cancelled_jobs_can_be_retried(rig: &Rig) {
     }
 }
 
+pub async fn discarding_removes_dead_letters_alone(rig: &Rig) {
+    ended(rig, &["dead", "again"]).await;
+    rig.retry("again").await;
+    rig.add_ids(&["active", "cancelled"]).await;
+    rig.cancel("cancelled").await;
+    let mut hand = rig.hand(2);
+    assert_eq!(hand.take_ids().await, ["again"]);
+    let all = ["dead", "again", "active", "cancelled", "nobody"].map(id);
+    let reply = rig.admin(AdminCommand::Discard(all.into())).await;
+    let wrong = AdminResult::WrongState;
+    assert_eq!(
+        reply.results,
+        [
+            AdminResult::Done,
+            wrong(JobState::Active),
+            wrong(JobState::Waiting),
+            wrong(JobState::Cancelled),
+            AdminResult::Unknown
+        ]
+    );
+    assert!(rig.find("dead").await.is_none() && rig.find("again").await.is_some());
+}
+
 pub async fn all_dead_letters_are_retried_oldest_first_in_bounded_steps(rig: &Rig) {
     ended(rig, &["a", "b", "c", "d", "e"]).await;
     let reply = rig.admin(AdminCommand::RetryFailed { limit: 2 }).await;

@@ -21,6 +21,7 @@ pub mod order;
 pub mod outbox;
 pub mod pages;
 pub mod retention;
+pub mod scope;
 pub mod settle;
 pub mod time;
 pub mod updates;

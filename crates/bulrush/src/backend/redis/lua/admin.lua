@@ -2,9 +2,10 @@
 -- admin.lua: what an administrator asks for, as core/admin.rs does it. Every command is bounded and says whether more is left.
 -- KEYS   all, as in every script (keys.rs)
 -- ARGV   1 version of the settings the call was checked with   2 command, then
---        pause, unpause –   cancel, remove, promote: n, ids…   retry: n, ids…, 1 with other data or 0, data   retryfailed: limit
+--        pause, unpause –   cancel, remove, discard, promote: n, ids…   retry: n, ids…, 1 with other data or 0, data   retryfailed: limit
 --        reschedule: id, `in` or `at`, ms   priority: id, priority   data: id, payload   clean: state letter, older than ms, limit
 --        drain: 1 delayed ones too or 0, limit   obliterate: 1 by force or 0, limit
+--        at the end, whose jobs it may touch: `a` all, `t` a tenant's, `o` an owner's, then tenant, user; others are unknown to it
 -- Reply  [now ms, a letter for each job named (D done, R requested, U unknown, else the letter of the state that does not allow it), changed,
 --        more 0|1, outbox list], or ['busy', active jobs], or ['grouped'], or ['cfg', settings, version]: nothing was changed
 -- Cost   O(jobs named or removed), + O(log d) a job in a sorted set; clean looks at 10,000 records at most
@@ -22,16 +23,24 @@ local command = ARGV[2]
 local results, changed, more = {}, 0, false
 
 local function letter(j) return j.active and 'a' or LETTERS[j.state] end
+local scope, tenant, user = ARGV[#ARGV - 2], ARGV[#ARGV - 1], ARGV[#ARGV]
+local function find(id)
+  local j = load(id)
+  if not j or scope == 'a' then return j end
+  if not is(j, OWNER) then return nil end
+  local l = links(j)
+  return l.tenant == tenant and (scope == 't' or l.user == user) and j or nil
+end
 local function each(act)
   for i = 4, 3 + ARGV[3] do
-    local j = load(ARGV[i])
+    local j = find(ARGV[i])
     local result = j and act(j) or 'U'
     if result == 'D' or result == 'R' then changed = changed + 1 end
     results[#results + 1] = result
   end
 end
 local function one(id, act)
-  local j = load(id)
+  local j = find(id)
   local result = j and act(j) or 'U'
   if result == 'D' or result == 'R' then changed = changed + 1 end
   results[1] = result
@@ -71,6 +80,10 @@ local function remove(j)
   if j.active then return 'a' end
   remove_one(j)
   return 'D'
+end
+local function discard(j)
+  if j.state ~= FAILED then return letter(j) end
+  return remove(j)
 end
 local function retry(j, data)
   if j.state ~= FAILED and j.state ~= CANCELLED then return letter(j) end
@@ -283,6 +296,8 @@ elseif command == 'cancel' then
   each(cancel)
 elseif command == 'remove' then
   each(remove)
+elseif command == 'discard' then
+  each(discard)
 elseif command == 'promote' then
   each(promote_now)
 elseif command == 'retry' then
@@ -297,7 +312,7 @@ elseif command == 'retryfailed' then
 elseif command == 'reschedule' then
   one(ARGV[3], reschedule)
 elseif command == 'priority' then
-  local j = load(ARGV[3])
+  local j = find(ARGV[3])
   if j and is(j, GROUP) then return { 'grouped' } end
   one(ARGV[3], set_priority)
 elseif command == 'data' then

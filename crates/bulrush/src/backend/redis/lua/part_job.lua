@@ -77,8 +77,9 @@ local function links(j)
   if is(j, OWNER) then
     l.hash = sub(spec, at, at + 7)
     at = at + 8
-    local tenant = text()
-    l.owner = tenant .. '\0' .. text()
+    l.tenant = text()
+    l.user = text()
+    l.owner = l.tenant .. '\0' .. l.user
   end
   if is(j, DEDUP) then
     l.key = text()
