@@ -43,14 +43,15 @@ enum Command {
 }
 
 fn main() -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    // Built by the command that is run: the bench chooses its threads itself.
+    let runtime = || tokio::runtime::Builder::new_multi_thread().enable_all().build();
     match Arguments::parse().command {
-        Command::Demo(arguments) => runtime.block_on(demo::run(arguments)),
-        Command::Serve(arguments) => runtime.block_on(serve::run(arguments)),
-        Command::Bench(arguments) => runtime.block_on(bench::run(arguments)),
-        Command::Queue(arguments) => runtime.block_on(queue::run(arguments)),
-        Command::Job(arguments) => runtime.block_on(job::run(arguments)),
-        Command::Doctor(arguments) => return Ok(runtime.block_on(doctor::run(arguments))),
+        Command::Demo(arguments) => runtime()?.block_on(demo::run(arguments)),
+        Command::Serve(arguments) => runtime()?.block_on(serve::run(arguments)),
+        Command::Bench(arguments) => bench::run(arguments),
+        Command::Queue(arguments) => runtime()?.block_on(queue::run(arguments)),
+        Command::Job(arguments) => runtime()?.block_on(job::run(arguments)),
+        Command::Doctor(arguments) => return Ok(runtime()?.block_on(doctor::run(arguments))),
         Command::Token(arguments) => token::run(arguments),
     }?;
     Ok(ExitCode::SUCCESS)

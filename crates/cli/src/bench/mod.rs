@@ -34,6 +34,9 @@ pub struct BenchArguments {
     /// Jobs processed at once; producers of add-concurrent
     #[arg(long, default_value_t = 100)]
     pub concurrency: usize,
+    /// Threads of the client: what a queue's client does waits for the network and costs less on one; handlers that compute want more
+    #[arg(long, default_value_t = 1)]
+    pub threads: usize,
     /// Bytes of a job's payload
     #[arg(long, default_value_t = 100)]
     pub payload: usize,
@@ -72,13 +75,23 @@ pub struct Row {
     note: Option<String>,
 }
 
-/// Runs the scenarios and prints what came out.
-pub async fn run(arguments: BenchArguments) -> anyhow::Result<()> {
+/// Runs the scenarios on a runtime of their own and prints what came out.
+pub fn run(arguments: BenchArguments) -> anyhow::Result<()> {
+    let mut runtime = match arguments.threads {
+        0 | 1 => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    let runtime = runtime.worker_threads(arguments.threads.clamp(1, 1_024)).enable_all().build()?;
+    runtime.block_on(measure_all(arguments))
+}
+
+async fn measure_all(arguments: BenchArguments) -> anyhow::Result<()> {
     let mut problems = Vec::new();
     for (name, value) in [
         ("--jobs", arguments.jobs),
         ("--batch", arguments.batch),
         ("--concurrency", arguments.concurrency),
+        ("--threads", arguments.threads),
         ("--runs", arguments.runs),
     ] {
         if value == 0 {
