@@ -24,6 +24,10 @@ pub struct ApiConfig {
     pub keep_alive: Duration,
     /// Largest JSON body, bytes. A job's data may have 1 MiB; the rest is for its options.
     pub json_max: usize,
+    /// Largest JSON body of a bulk add or a flow, bytes.
+    pub bulk_max: usize,
+    /// What all JSON bodies that are being answered may take together, bytes; beyond it, requests are told to come back.
+    pub body_memory: usize,
     /// Largest upload, bytes.
     pub upload_max: u64,
     /// Slowest upload, bytes/s: below it, a client holds a connection for nothing.
@@ -34,6 +38,14 @@ pub struct ApiConfig {
     pub shutdown_timeout: Duration,
     /// Who may read `/metrics`.
     pub metrics: MetricsAccess,
+    /// Requests a second of one user, with a burst of twice as many; 0 is no limit.
+    pub rate_user: u32,
+    /// The same for all users of one tenant together.
+    pub rate_tenant: u32,
+    /// Streams of events that one user may have open.
+    pub streams_user: usize,
+    /// Streams of events of this process.
+    pub streams_max: usize,
 }
 
 /// Who may read `/metrics`.
@@ -57,11 +69,17 @@ impl Default for ApiConfig {
             body_timeout: Duration::from_secs(10),
             keep_alive: Duration::from_secs(75),
             json_max: (1 << 20) + (64 << 10),
+            bulk_max: 16 << 20,
+            body_memory: 256 << 20,
             upload_max: 100 << 20,
             upload_rate_min: 1_024,
             wait_max: Duration::from_mins(1),
             shutdown_timeout: Duration::from_secs(30),
             metrics: MetricsAccess::Open,
+            rate_user: 200,
+            rate_tenant: 1_000,
+            streams_user: 20,
+            streams_max: 5_000,
         }
     }
 }
@@ -93,6 +111,18 @@ pub struct ApiArgs {
     /// Who may read /metrics.
     #[arg(long, env = "BULRUSH_API_METRICS", value_enum, default_value_t = MetricsAccess::Open)]
     pub metrics: MetricsAccess,
+    /// Requests a second that one user may send, with bursts of twice as many; 0 for no limit. Each process counts by itself.
+    #[arg(long, env = "BULRUSH_API_RATE_USER", default_value_t = 200)]
+    pub rate_user: u32,
+    /// The same for all users of a tenant together.
+    #[arg(long, env = "BULRUSH_API_RATE_TENANT", default_value_t = 1_000)]
+    pub rate_tenant: u32,
+    /// Streams of events that one user may have open.
+    #[arg(long, env = "BULRUSH_API_STREAMS_USER", default_value_t = 20)]
+    pub streams_user: usize,
+    /// Streams of events that this process serves.
+    #[arg(long, env = "BULRUSH_API_STREAMS_MAX", default_value_t = 5_000)]
+    pub streams_max: usize,
 }
 
 impl ApiArgs {
@@ -131,6 +161,10 @@ impl ApiArgs {
             upload_max: self.upload_max,
             shutdown_timeout,
             metrics: self.metrics,
+            rate_user: self.rate_user,
+            rate_tenant: self.rate_tenant,
+            streams_user: self.streams_user,
+            streams_max: self.streams_max,
             ..defaults
         }
     }

@@ -2,15 +2,110 @@
 
 use std::sync::Arc;
 
+use actix_web::http::Method;
 use actix_web::{HttpResponse, web};
 use bulrush_catalog::Catalog;
 use bulrush_service::{Check, Health, Phase, Report};
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
+use crate::http::route::{Route, Who};
 use crate::state::{Deps, State};
 
 /// The part that is the engine's own judgement of its store.
 const CONDITION: &str = "engine_condition";
+/// How long the store may take to answer before it counts as away.
+const STORE_PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
+
+pub fn routes() -> [Route; 4] {
+    let health =
+        |path, id, handler| Route::new(Method::GET, path, Who::Anybody, ("operation", id), handler).at_root();
+    [
+        health("/health", "getHealth", || web::get().to(health_of_all))
+            .says("The state of the service and its parts.")
+            .answers::<HealthBody>(200, "All is well.")
+            .answers::<HealthBody>(503, "Something is not."),
+        health("/health/live", "getLiveness", || web::get().to(live))
+            .says("Whether the process runs; whether it can work is another question.")
+            .answers::<StatusBody>(200, "It runs."),
+        health("/health/ready", "getReadiness", || web::get().to(ready))
+            .says("Whether to send it requests.")
+            .answers::<StatusBody>(200, "Yes.")
+            .answers::<StatusBody>(503, "No."),
+        health("/health/redis", "getStoreHealth", || web::get().to(store))
+            .says("How fast the engine's store answers.")
+            .answers::<StoreBody>(200, "It answers.")
+            .answers::<StoreBody>(503, "It does not."),
+    ]
+}
+
+/// For the document.
+#[derive(JsonSchema)]
+#[allow(dead_code, reason = "it stands for the answer in the document")]
+struct HealthBody {
+    /// `healthy`, `unhealthy`, `starting` or `stopping`.
+    status: String,
+    /// `up` or `down`, by part; `redis` is the engine's store whatever it is.
+    services: std::collections::BTreeMap<String, String>,
+    backend: Option<String>,
+    durability: Option<String>,
+    reasons: Option<Vec<ReasonBody>>,
+}
+
+/// For the document.
+#[derive(JsonSchema)]
+#[allow(dead_code, reason = "it stands for the answer in the document")]
+struct StatusBody {
+    status: String,
+    reasons: Option<Vec<ReasonBody>>,
+}
+
+#[derive(JsonSchema)]
+#[allow(dead_code, reason = "it stands for the answer in the document")]
+struct ReasonBody {
+    check: String,
+    reason: String,
+    cure: String,
+}
+
+/// How the engine's store answers, as seed 004 has it.
+#[derive(Serialize, JsonSchema)]
+struct StoreBody {
+    healthy: bool,
+    /// ms; none if it did not answer.
+    latency: Option<f64>,
+    /// `excellent` (below 10 ms), `good` (below 50), `degraded`, or `down`.
+    status: &'static str,
+}
+
+async fn store(state: web::Data<State>) -> HttpResponse {
+    let down = || StoreBody { healthy: false, latency: None, status: "down" };
+    let body = match state.deps() {
+        Err(_) => down(),
+        Ok(deps) => {
+            let started = Instant::now();
+            match tokio::time::timeout(STORE_PATIENCE, deps.inspect.now()).await {
+                Ok(Ok(_)) => {
+                    let latency = started.elapsed().as_secs_f64() * 1e3;
+                    let status = match latency {
+                        ms if ms < 10.0 => "excellent",
+                        ms if ms < 50.0 => "good",
+                        _ => "degraded",
+                    };
+                    StoreBody { healthy: true, latency: Some((latency * 100.0).round() / 100.0), status }
+                }
+                _ => down(),
+            }
+        }
+    };
+    let mut response = if body.healthy { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
+    if !body.healthy {
+        response.insert_header(("Retry-After", "1"));
+    }
+    response.json(body)
+}
 
 /// Adds the API's parts to what is told of the process.
 pub fn watch(health: &Health, deps: &Deps, catalog: &Catalog) {
@@ -43,7 +138,7 @@ pub fn watch(health: &Health, deps: &Deps, catalog: &Catalog) {
 }
 
 /// The seeds' shape: `redis` is the engine's store whatever it is, `postgres` the database.
-pub async fn health(state: web::Data<State>) -> HttpResponse {
+async fn health_of_all(state: web::Data<State>) -> HttpResponse {
     let report = state.shared.health.report().await;
     let up = |name: &str| report.parts.get(name).copied().unwrap_or(false);
     let word = |up: bool| if up { "up" } else { "down" };
@@ -65,12 +160,12 @@ pub async fn health(state: web::Data<State>) -> HttpResponse {
 }
 
 /// The process runs; whether it can work is another question.
-pub async fn live() -> HttpResponse {
+async fn live() -> HttpResponse {
     answer(true, &json!({"status": "up"}))
 }
 
 /// Whether to send it requests.
-pub async fn ready(state: web::Data<State>) -> HttpResponse {
+async fn ready(state: web::Data<State>) -> HttpResponse {
     let report = state.shared.health.report().await;
     let mut body = json!({"status": if report.is_well() { "ready" } else { status_word(&report) }});
     tell_reasons(&mut body, &report, &state);

@@ -20,10 +20,15 @@ mod files;
 mod health;
 mod http;
 mod jobs;
+mod live;
 mod metrics;
+mod openapi;
+mod queues;
+mod reference;
 mod routes;
 mod server;
 mod state;
+mod workers;
 
 pub use config::{ApiArgs, ApiConfig, MetricsAccess};
 pub use server::{Extra, Server, StartError, run};

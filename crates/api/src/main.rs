@@ -60,8 +60,9 @@ async fn main() -> anyhow::Result<()> {
         anyhow::bail!("the configuration is not whole");
     };
     let shutdown = Shutdown::on_signals().context("the signals that stop the program cannot be watched")?;
+    let catalog = Arc::new(catalog);
     let shared = Shared {
-        catalog: Arc::new(catalog),
+        catalog: catalog.clone(),
         tokens: Arc::new(tokens),
         sealing: sealing.map(Arc::new),
         metrics: Arc::new(Metrics::new().context("the metrics cannot be set up")?),
@@ -81,7 +82,7 @@ async fn main() -> anyhow::Result<()> {
         }
     };
     log_engine(&*backend);
-    server.serve(Deps::of(&backend, store.clone(), objects));
+    server.serve(Deps::of(&backend, &catalog, store.clone(), objects));
     shutdown.begun().await;
     let drained = server.stop(&shutdown).await;
     if drained == Drained::Whole {

@@ -1,5 +1,6 @@
 //! GET `/metrics` (Prometheus) and `/metrics/json`, as seed 003 has them.
 
+use actix_web::http::Method;
 use actix_web::{HttpRequest, HttpResponse, web};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -7,19 +8,59 @@ use serde_json::{Map, Value, json};
 use crate::config::MetricsAccess;
 use crate::http::auth::identify;
 use crate::http::problem::Problem;
+use crate::http::route::{Route, Who};
 use crate::state::State;
 
-fn check_access(request: &HttpRequest, state: &State) -> Result<(), Problem> {
+pub fn routes() -> [Route; 2] {
+    let metrics = |path, id, handler| {
+        Route::new(Method::GET, path, Who::Configured, ("operation", id), handler)
+            .at_root()
+            .fails(404, "unknown_route")
+            .fails(401, "missing_token")
+            .fails(401, "invalid_token")
+            .fails(401, "expired_token")
+            .fails(403, "forbidden")
+    };
+    [
+        metrics("/metrics", "getMetrics", || web::get().to(prometheus))
+            .says("Metrics in Prometheus' text format, for whom the configuration lets read them.")
+            .answers_as::<String>(200, "text/plain", "The metrics."),
+        metrics("/metrics/json", "getMetricsJson", || web::get().to(as_json))
+            .says("Counts of all queues.")
+            .answers::<MetricsJson>(200, "The counts."),
+    ]
+}
+
+/// For the document.
+#[derive(schemars::JsonSchema)]
+#[allow(dead_code, reason = "it stands for the answer in the document")]
+struct MetricsJson {
+    /// When, RFC 3339.
+    timestamp: Option<String>,
+    queues: std::collections::BTreeMap<String, QueueJson>,
+}
+
+#[derive(schemars::JsonSchema)]
+#[allow(dead_code, reason = "it stands for the answer in the document")]
+struct QueueJson {
+    waiting: u64,
+    active: u64,
+    completed: u64,
+    failed: u64,
+    delayed: u64,
+}
+
+async fn check_access(request: &HttpRequest, state: &State) -> Result<(), Problem> {
     match state.config.metrics {
         MetricsAccess::Open => Ok(()),
         MetricsAccess::Closed => Err(Problem::not_found("unknown_route", "There is nothing here.")),
-        MetricsAccess::Admin if identify(request)?.is_admin() => Ok(()),
+        MetricsAccess::Admin if identify(request, state).await?.is_admin() => Ok(()),
         MetricsAccess::Admin => Err(Problem::forbidden("Only administrators read the metrics here.")),
     }
 }
 
-pub async fn prometheus(request: HttpRequest, state: web::Data<State>) -> Result<HttpResponse, Problem> {
-    check_access(&request, &state)?;
+async fn prometheus(request: HttpRequest, state: web::Data<State>) -> Result<HttpResponse, Problem> {
+    check_access(&request, &state).await?;
     // A process whose engine is away still tells what it knows of itself.
     let snapshot = state.snapshot().await.ok();
     let text = state.shared.metrics.render(snapshot.as_deref(), state.store_pool());
@@ -27,8 +68,8 @@ pub async fn prometheus(request: HttpRequest, state: web::Data<State>) -> Result
     Ok(HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(text))
 }
 
-pub async fn as_json(request: HttpRequest, state: web::Data<State>) -> Result<HttpResponse, Problem> {
-    check_access(&request, &state)?;
+async fn as_json(request: HttpRequest, state: web::Data<State>) -> Result<HttpResponse, Problem> {
+    check_access(&request, &state).await?;
     let snapshot = state.snapshot().await?;
     let queues: Map<String, Value> = snapshot
         .queues

@@ -1,88 +1,94 @@
-//! All routes.
-//!
-//! | call | who |
-//! |---|---|
-//! | POST `/queues/{queue}/jobs` | user; administrators for internal queues |
-//! | GET `/queues/{queue}/jobs/{id}`, `/jobs/{id}`, `/jobs` | owner, viewer of the tenant, administrator |
-//! | POST `/files`, `/files/{id}/enrich` | user |
-//! | GET `/files/{id}`, `/properties/{id}/features` | owner, viewer of the tenant, administrator |
-//! | GET `/health`, `/health/live`, `/health/ready` | anybody |
-//! | GET `/metrics`, `/metrics/json` | as configured |
-//!
-//! The first four stand under `/api/v1` and under the seeds' `/api`; health and metrics stand there and at the root, too.
+//! All routes. Each is described where its handler is; this page says in which order they stand, and where.
 
-use actix_web::http::StatusCode;
 use actix_web::web::{self, PathConfig, ServiceConfig};
-use actix_web::{HttpResponse, Resource, ResponseError as _};
+use actix_web::{HttpResponse, ResponseError as _};
 
-use crate::files::{enrich, features, read as file, upload};
 use crate::http::Flavor;
 use crate::http::problem::Problem;
-use crate::jobs::{add, list, read as job};
-use crate::{health, metrics};
+use crate::http::route::{Route, mount};
+use crate::{files, health, jobs, live, metrics, openapi, queues, workers};
 
-/// Adds all routes; `State` is in the application's data.
+/// Every route, in the order in which addresses are compared: a fixed part before a parameter in its place.
+pub fn all() -> Vec<Route> {
+    let mut routes: Vec<Route> = Vec::new();
+    routes.extend(jobs::dead::routes());
+    routes.extend(jobs::add::routes());
+    routes.extend(jobs::flows::routes());
+    routes.extend(jobs::list::routes());
+    routes.extend(jobs::manage::routes());
+    routes.extend(jobs::trail::routes());
+    routes.extend(jobs::read::routes());
+    routes.extend(queues::numbers::routes());
+    routes.extend(queues::control::routes());
+    routes.extend(files::routes());
+    routes.extend(live::sse::routes());
+    routes.extend(workers::routes());
+    routes.extend(health::routes());
+    routes.extend(metrics::routes());
+    routes.extend(openapi::routes());
+    routes
+}
+
+/// Adds all routes; `State` is in the application's data. They stand under `/api/v1` and under the seeds' `/api`; health and metrics at
+/// the root, too.
 pub fn configure(config: &mut ServiceConfig) {
     config.app_data(
         // A path that cannot be decoded names nothing.
         PathConfig::default()
             .error_handler(|_, _| Problem::bad_request("invalid_path", "The path cannot be decoded.").into()),
     );
+    let routes = all();
     // The longer prefix first: the shorter one would take its requests.
     for flavor in [Flavor::Versioned, Flavor::Seed] {
         config.service(
             web::scope(flavor.prefix())
                 .app_data(flavor)
-                .configure(domain)
-                .configure(open)
+                .configure(|config| mount(config, &routes, false))
                 .default_service(web::to(unknown)),
         );
     }
-    open(config);
+    mount(config, &routes, true);
     config.default_service(web::to(unknown));
-}
-
-fn domain(config: &mut ServiceConfig) {
-    config
-        .service(post("/queues/{queue}/jobs").route(web::post().to(add::add)))
-        .service(get("/queues/{queue}/jobs/{id}").route(web::get().to(job::of_queue)))
-        .service(get("/jobs").route(web::get().to(list::list)))
-        .service(get("/jobs/{id}").route(web::get().to(job::of_any_queue)))
-        .service(post("/files").route(web::post().to(upload::upload)))
-        .service(get("/files/{id}").route(web::get().to(file::get)))
-        .service(post("/files/{id}/enrich").route(web::post().to(enrich::enrich)))
-        .service(get("/properties/{id}/features").route(web::get().to(features::get)));
-}
-
-fn open(config: &mut ServiceConfig) {
-    config
-        .service(get("/health").route(web::get().to(health::health)))
-        .service(get("/health/live").route(web::get().to(health::live)))
-        .service(get("/health/ready").route(web::get().to(health::ready)))
-        .service(get("/metrics").route(web::get().to(metrics::prometheus)))
-        .service(get("/metrics/json").route(web::get().to(metrics::as_json)));
-}
-
-/// A resource that is read; any other method is told so.
-fn get(path: &str) -> Resource {
-    web::resource(path).default_service(web::to(async || not_allowed("GET")))
-}
-
-/// A resource that is posted to.
-fn post(path: &str) -> Resource {
-    web::resource(path).default_service(web::to(async || not_allowed("POST")))
-}
-
-fn not_allowed(methods: &'static str) -> HttpResponse {
-    Problem::new(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "method_not_allowed",
-        format!("This address is for {methods} only."),
-    )
-    .allow(methods)
-    .error_response()
 }
 
 async fn unknown() -> HttpResponse {
     Problem::not_found("unknown_route", "There is nothing here.").error_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn no_route_stands_behind_one_that_takes_its_requests() {
+        let routes = all();
+        for (n, route) in routes.iter().enumerate() {
+            for earlier in &routes[..n] {
+                assert!(
+                    earlier.path == route.path || !takes(earlier.path, route.path),
+                    "{} stands behind {}",
+                    route.path,
+                    earlier.path
+                );
+            }
+        }
+    }
+
+    /// Whether every address of the second pattern is one of the first.
+    fn takes(pattern: &str, other: &str) -> bool {
+        let (a, b): (Vec<&str>, Vec<&str>) = (pattern.split('/').collect(), other.split('/').collect());
+        a.len() == b.len() && a.iter().zip(&b).all(|(a, b)| a.starts_with('{') || a == b)
+    }
+
+    #[test]
+    fn every_route_says_what_it_does_and_has_a_name_of_its_own() {
+        let mut ids = HashSet::new();
+        for route in all() {
+            assert!(ids.insert(route.id), "{} stands twice", route.id);
+            assert!(route.summary.ends_with('.'), "{} does not say what it does", route.id);
+            assert!(!route.successes.is_empty(), "{} never succeeds", route.id);
+        }
+    }
 }

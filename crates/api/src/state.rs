@@ -1,17 +1,24 @@
 //! What the handlers share.
 
+use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use actix_web::http::StatusCode;
-use bulrush::port::{Backend, Enqueue, Inspect};
-use bulrush_catalog::{Catalog, Sealer};
+use bulrush::model::QueueName;
+use bulrush::port::{Backend, Inspect, WorkerState};
+use bulrush::{Producer, Reader};
+use bulrush_catalog::{Catalog, Queue, Sealer};
 use bulrush_service::{Health, Metrics, QueueSnapshot, Sealing, Shutdown, StorePool, TokenKeys};
 use bulrush_store::{Objects, Store};
 use tokio::sync::Mutex;
 use tokio::time::{Duration, Instant};
 
 use crate::config::ApiConfig;
+use crate::http::body::BodyMemory;
+use crate::http::limits::Limits;
 use crate::http::problem::Problem;
+use crate::live::hub::Hub;
+use crate::live::sse::Streams;
 
 /// How long counts of queues are good for: `/metrics` is open, and asking must not become a load.
 const SNAPSHOT_GOOD_FOR: Duration = Duration::from_millis(500);
@@ -36,28 +43,36 @@ pub struct Shared {
 /// What it needs to be ready.
 #[derive(Clone)]
 pub struct Deps {
-    pub(crate) enqueue: Arc<dyn Enqueue>,
+    desks: Arc<HashMap<QueueName, Desk>>,
     pub(crate) inspect: Arc<dyn Inspect>,
     pub(crate) backend: &'static str,
     pub(crate) store: Store,
     pub(crate) objects: Objects,
 }
 
+/// What the API does with a queue: it adds, manages and reads, and cannot take.
+#[derive(Clone)]
+pub(crate) struct Desk {
+    pub producer: Producer,
+    pub reader: Reader,
+}
+
 impl Deps {
-    /// The two sides of an engine that the API may use, its kind for reports, and the domain's data.
-    pub fn new(
-        enqueue: Arc<dyn Enqueue>,
-        inspect: Arc<dyn Inspect>,
-        backend: &'static str,
-        store: Store,
-        objects: Objects,
-    ) -> Self {
-        Self { enqueue, inspect, backend, store, objects }
+    /// The sides of an engine that the API may use, its kind for reports, and the domain's data. The engine's worker's side is not
+    /// kept, so the API cannot take work even by accident.
+    pub fn of(backend: &Arc<dyn Backend>, catalog: &Catalog, store: Store, objects: Objects) -> Self {
+        let desk = |queue: &Queue| {
+            let name = queue.name();
+            let producer = Producer::new(backend, name.clone());
+            (name.clone(), Desk { producer, reader: Reader::new(backend.clone(), name.clone()) })
+        };
+        let desks = Arc::new(catalog.queues().iter().map(desk).collect());
+        Self { desks, inspect: backend.clone(), backend: backend.kind(), store, objects }
     }
 
-    /// The same from a backend; of its sides only those two are kept.
-    pub fn of(backend: &Arc<dyn Backend>, store: Store, objects: Objects) -> Self {
-        Self::new(backend.clone(), backend.clone(), backend.kind(), store, objects)
+    /// The desk of a queue of the catalogue.
+    pub(crate) fn desk(&self, queue: &Queue) -> &Desk {
+        self.desks.get(queue.name()).unwrap_or_else(|| unreachable!("there is a desk for every queue"))
     }
 }
 
@@ -72,15 +87,36 @@ pub(crate) struct State {
     pub config: ApiConfig,
     pub shared: Shared,
     pub cursor_key: ring::hmac::Key,
+    pub limits: Limits,
+    pub body_memory: BodyMemory,
+    pub streams: Streams,
+    hub: OnceLock<Arc<Hub>>,
     deps: OnceLock<Deps>,
     snapshot: Mutex<Option<(Instant, Arc<QueueSnapshot>)>>,
+    workers: Mutex<Option<(Instant, Arc<Workers>)>>,
 }
+
+/// The live workers of each queue that has any.
+pub(crate) type Workers = Vec<(QueueName, Vec<WorkerState>)>;
 
 impl State {
     pub fn new(config: ApiConfig, shared: Shared) -> Self {
         let cursor_key =
             ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &shared.tokens.derive("cursors of lists"));
-        Self { config, shared, cursor_key, deps: OnceLock::new(), snapshot: Mutex::default() }
+        let limits = Limits::new(config.rate_user, config.rate_tenant);
+        let body_memory = BodyMemory::new(config.body_memory);
+        Self {
+            config,
+            shared,
+            cursor_key,
+            limits,
+            body_memory,
+            streams: Streams::default(),
+            hub: OnceLock::new(),
+            deps: OnceLock::new(),
+            snapshot: Mutex::default(),
+            workers: Mutex::default(),
+        }
     }
 
     /// Gives it what it needs; a second time changes nothing.
@@ -116,6 +152,34 @@ impl State {
         let snapshot = Arc::new(QueueSnapshot::read(&*deps.inspect, &self.shared.catalog).await?);
         *last = Some((Instant::now(), snapshot.clone()));
         Ok(snapshot)
+    }
+
+    /// Whoever reads the numbers next gets new ones.
+    pub async fn forget_snapshot(&self) {
+        *self.snapshot.lock().await = None;
+    }
+
+    /// All workers, at most half a second old.
+    pub async fn workers(&self, deps: &Deps) -> Result<Arc<Workers>, Problem> {
+        let mut last = self.workers.lock().await;
+        if let Some((at, workers)) = &*last
+            && at.elapsed() < SNAPSHOT_GOOD_FOR
+        {
+            return Ok(workers.clone());
+        }
+        let reads = self.shared.catalog.queues().iter().map(|queue| async {
+            deps.inspect.workers(queue.name()).await.map(|workers| (queue.name().clone(), workers))
+        });
+        let all = futures_util::future::try_join_all(reads).await?;
+        let workers =
+            Arc::new(all.into_iter().filter(|(_, workers)| !workers.is_empty()).collect::<Workers>());
+        *last = Some((Instant::now(), workers.clone()));
+        Ok(workers)
+    }
+
+    /// What happens, for those who listen.
+    pub fn hub(&self, deps: &Deps) -> Arc<Hub> {
+        self.hub.get_or_init(|| Hub::new(deps.clone(), self.shared.catalog.clone())).clone()
     }
 
     /// How busy the database is.

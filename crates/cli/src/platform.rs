@@ -86,8 +86,9 @@ impl Platform {
         };
         let workers = bulrush_worker_enrichment::start(&client, &dependencies, &settings);
 
+        let catalog = Arc::new(plan.catalog);
         let shared = Shared {
-            catalog: Arc::new(plan.catalog),
+            catalog: catalog.clone(),
             tokens: Arc::new(plan.tokens),
             sealing,
             metrics: Arc::new(Metrics::new().context("the metrics cannot be set up")?),
@@ -95,7 +96,7 @@ impl Platform {
             shutdown: shutdown.clone(),
         };
         let server = Server::bind(plan.api, shared, Vec::new())?;
-        server.serve(Deps::of(&backend, store.clone(), objects));
+        server.serve(Deps::of(&backend, &catalog, store.clone(), objects));
         Ok(Self { server, workers, sandbox, backend, store, shutdown })
     }
 

@@ -236,6 +236,14 @@ impl TokenKeys {
     /// # Errors
     /// [`TokenError`] says what kind of wrong it is, and nothing of the token.
     pub fn verify(&self, token: &str) -> Result<Claims, TokenError> {
+        self.verify_until(token).map(|(claims, _)| claims)
+    }
+
+    /// The same, with the moment until which the token is good (its end and the accepted difference of clocks), ms since 1970.
+    ///
+    /// # Errors
+    /// As [`TokenKeys::verify`].
+    pub fn verify_until(&self, token: &str) -> Result<(Claims, u64), TokenError> {
         // The library splits from the right; a token with more parts than three is none.
         if token.len() > TOKEN_BYTES_MAX || token.bytes().filter(|b| *b == b'.').count() != 2 {
             return Err(TokenError::Invalid);
@@ -248,7 +256,8 @@ impl TokenKeys {
         {
             return Err(TokenError::Claims);
         }
-        Ok(Claims { sub: wire.sub, tenant, role: wire.role, tier: wire.tier })
+        let until_ms = wire.exp.saturating_add(self.validation.leeway).saturating_mul(1_000);
+        Ok((Claims { sub: wire.sub, tenant, role: wire.role, tier: wire.tier }, until_ms))
     }
 
     /// A key of 32 bytes for another purpose, the same in every process that has the secret; it tells nothing of the secret.

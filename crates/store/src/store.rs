@@ -7,7 +7,9 @@ use tempfile::TempDir;
 
 use crate::db::{self, Pool, Pools};
 use crate::url::DatabaseUrl;
-use crate::{Claims, Entities, Features, Files, Holidays, Observations, Results, StoreError, Weather};
+use crate::{
+    Claims, Entities, Features, Files, Holidays, Observations, Results, StoreError, StreamTickets, Weather,
+};
 
 /// How busy the connections are, for metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,6 +128,11 @@ impl Store {
     /// Holidays already fetched.
     pub fn holidays(&self) -> Holidays<'_> {
         Holidays::new(self)
+    }
+
+    /// Tickets for streams of events.
+    pub fn stream_tickets(&self) -> StreamTickets<'_> {
+        StreamTickets::new(self)
     }
 
     /// Who is fetching what.

@@ -12,7 +12,8 @@ use crate::http::Flavor;
 use crate::http::auth::Principal;
 use crate::http::body::{is_empty, read_json};
 use crate::http::problem::Problem;
-use crate::jobs::enqueue::{Draft, Idempotency, enqueue, traceparent};
+use crate::jobs::ask::Checked;
+use crate::jobs::enqueue::{Idempotency, enqueue, traceparent};
 use crate::jobs::lookup::find_queue;
 use crate::jobs::options::Options;
 use crate::state::State;
@@ -28,9 +29,11 @@ pub async fn enrich(
     state: web::Data<State>,
 ) -> Result<HttpResponse, Problem> {
     let deps = state.deps()?;
-    principal.may_write()?;
-    let body =
-        if is_empty(&request) { Bytes::new() } else { read_json(&request, payload, &state.config).await? };
+    let body = if is_empty(&request) {
+        Bytes::new()
+    } else {
+        read_json(&request, payload, &state, state.config.json_max).await?.bytes()
+    };
     let asked: Map<String, Value> = if body.iter().all(u8::is_ascii_whitespace) {
         Map::new()
     } else {
@@ -81,15 +84,14 @@ pub async fn enrich(
     let caller = Caller { user: &principal.owner.user, may_name_others: principal.is_admin() };
     let prepared = kind.check(&data, &caller, state.sealer())?;
     let data = prepared.map_or_else(Map::new, |prepared| prepared.data);
-    let draft = Draft {
+    let checked = Checked {
         queue,
-        name,
+        name: name.to_owned(),
         data: Bytes::from(Value::Object(data).to_string()),
         options: Options::default(),
-        idempotency,
-        traceparent: traceparent(&request),
     };
-    let added = enqueue(deps, &principal, draft).await?;
+    let job = checked.into_job(&principal, idempotency.as_ref(), traceparent(&request).as_deref())?;
+    let added = enqueue(deps, queue, job).await?;
     let mut response = if added.is_new { HttpResponse::Accepted() } else { HttpResponse::Ok() };
     let location = format!("{}/jobs/{}", Flavor::of(&request).prefix(), added.id);
     Ok(response

@@ -50,7 +50,7 @@ pub async fn get(
     let (from, to) = (day("from"), day("to"));
     problems.into_result()?;
     let entity = property::find_in_path(deps, &principal, &path).await?.entity;
-    let scope = principal.scope();
+    let scope = principal.rows();
     let extent = deps.store.features().extent(&scope, &entity.id).await?;
     let Some((all, total)) = extent else {
         return Ok(HttpResponse::Ok()
@@ -94,7 +94,7 @@ async fn observed(
     zone: &TimeZone,
 ) -> Result<BTreeMap<Date, BTreeMap<String, f64>>, Problem> {
     let store = &state.deps()?.store;
-    let scope = principal.scope();
+    let scope = principal.rows();
     let begin_ms = |day: Date| {
         day.to_zoned(zone.clone())
             .map(|at| at.timestamp().as_millisecond())

@@ -6,3 +6,157 @@ pub mod price_history;
 pub mod property;
 pub mod read;
 pub mod upload;
+
+use actix_web::http::Method;
+use actix_web::web;
+use schemars::JsonSchema;
+use serde_json::json;
+
+use crate::http::route::{Route, Who};
+
+pub fn routes() -> Vec<Route> {
+    let day = || json!({"type": "string", "format": "date"});
+    vec![
+        Route::new(Method::POST, "/files", Who::Writer, ("files", "uploadFile"), || {
+            web::post().to(upload::upload)
+        })
+        .says("Takes a price history in, as CSV.")
+        .takes_as::<UploadForm>("multipart/form-data", true)
+        .answers::<Uploaded>(201, "It is kept.")
+        .fails(400, "invalid_form")
+        .fails(400, "upload_cut_off")
+        .fails(413, "file_too_large")
+        .fails(415, "unsupported_content")
+        .fails(422, "invalid_form")
+        .fails(422, "invalid_file"),
+        Route::new(Method::GET, "/files/{id}", Who::Reader, ("files", "getFile"), || {
+            web::get().to(read::get)
+        })
+        .says("What is known of a file.")
+        .answers::<FileAnswer>(200, "The file.")
+        .fails(404, "unknown_file"),
+        Route::new(Method::POST, "/files/{id}/enrich", Who::Writer, ("files", "enrichFile"), || {
+            web::post().to(enrich::enrich)
+        })
+        .says("Adds the job that gives the property of an upload weather, holidays and calendar.")
+        .may_take::<EnrichBody>()
+        .creates()
+        .answers::<Queued>(202, "The job was added.")
+        .answers::<Queued>(200, "The job was there already.")
+        .fails(404, "unknown_file")
+        .fails(429, "queue_full"),
+        Route::new(
+            Method::GET,
+            "/properties/{id}/features",
+            Who::Reader,
+            ("properties", "getFeatures"),
+            || web::get().to(features::get),
+        )
+        .says("What enrichment made of a property's days.")
+        .param("from", day(), "The first day.")
+        .param("to", day(), "The last day.")
+        .param(
+            "limit",
+            json!({"type": "integer", "minimum": 1, "maximum": 1_000, "default": 366}),
+            "Most days of one answer.",
+        )
+        .answers::<FeaturesAnswer>(200, "Days with their weather, holidays, calendar and observations.")
+        .fails(400, "invalid_query")
+        .fails(404, "unknown_property")
+        .fails(422, "invalid_fields"),
+    ]
+}
+
+/// For the document.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase")]
+#[allow(dead_code, reason = "it stands for the body in the document")]
+struct UploadForm {
+    /// The CSV file.
+    #[schemars(extend("format" = "binary"))]
+    file: String,
+    /// The property that it is about; a new one is made where it is left out or unknown.
+    property_id: Option<String>,
+    name: Option<String>,
+    latitude: Option<String>,
+    longitude: Option<String>,
+    country_code: Option<String>,
+    time_zone: Option<String>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase")]
+#[allow(dead_code, reason = "it stands for the answer in the document")]
+struct Uploaded {
+    success: bool,
+    file_id: String,
+    property_id: Option<String>,
+    file: FileBody,
+    price_history: serde_json::Map<String, serde_json::Value>,
+}
+
+#[derive(JsonSchema)]
+#[allow(dead_code, reason = "it stands for the answer in the document")]
+struct FileAnswer {
+    success: bool,
+    file: FileBody,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase")]
+#[allow(dead_code, reason = "it stands for the answer in the document")]
+struct FileBody {
+    id: String,
+    name: String,
+    size: u64,
+    sha256: String,
+    content_type: String,
+    status: String,
+    property_id: Option<String>,
+    problem: Option<String>,
+    created_at: Option<String>,
+    updated_at: Option<String>,
+}
+
+/// What a property does not say already.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase", deny_unknown_fields)]
+#[allow(dead_code, reason = "it stands for the body in the document")]
+struct EnrichBody {
+    property_id: Option<String>,
+    location: Option<Place>,
+    country_code: Option<String>,
+    calendarific_api_key: Option<String>,
+}
+
+#[derive(JsonSchema)]
+#[allow(dead_code, reason = "it stands for the body in the document")]
+struct Place {
+    #[schemars(range(min = -90.0, max = 90.0))]
+    latitude: f64,
+    #[schemars(range(min = -180.0, max = 180.0))]
+    longitude: f64,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase")]
+#[allow(dead_code, reason = "it stands for the answer in the document")]
+struct Queued {
+    success: bool,
+    job_id: String,
+    status: String,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase")]
+#[allow(dead_code, reason = "it stands for the answer in the document")]
+struct FeaturesAnswer {
+    success: bool,
+    property_id: String,
+    name: String,
+    total: u64,
+    first_day: Option<String>,
+    last_day: Option<String>,
+    features: Vec<serde_json::Map<String, serde_json::Value>>,
+    next: Option<String>,
+}

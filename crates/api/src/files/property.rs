@@ -19,7 +19,7 @@ pub async fn find(deps: &Deps, principal: &Principal, asked: &str) -> Result<Opt
     if asked.is_empty() || asked.len() > NAME_MAX {
         return Ok(None);
     }
-    let scope = principal.scope();
+    let scope = principal.rows();
     if let Some(found) = deps.store.entities().get(&scope, asked).await? {
         return Ok(Some(found));
     }

@@ -21,7 +21,7 @@ pub async fn get(
 
 /// A file that the caller may see.
 pub async fn find(deps: &Deps, principal: &Principal, id: &str) -> Result<FileRow, Problem> {
-    let found = if id.len() > 64 { None } else { deps.store.files().get(&principal.scope(), id).await? };
+    let found = if id.len() > 64 { None } else { deps.store.files().get(&principal.rows(), id).await? };
     found.ok_or_else(|| Problem::not_found("unknown_file", "There is no such file."))
 }
 

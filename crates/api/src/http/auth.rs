@@ -1,14 +1,14 @@
-//! Who calls: a bearer token, and nothing else.
+//! Who calls: a bearer token or an API key, and nothing else.
 
 use std::future::{Ready, ready};
 
 use actix_web::http::{StatusCode, header};
-use actix_web::{FromRequest, HttpMessage as _, HttpRequest, dev, web};
-use bulrush::model::{JobView, Owner};
+use actix_web::{FromRequest, HttpMessage as _, HttpRequest, dev};
+use bulrush::clock::{Clock as _, SystemClock};
+use bulrush::model::{Owner, Scope};
 use bulrush_service::{Role, TokenError};
-use bulrush_store::Scope;
+use bulrush_store::Scope as RowScope;
 
-use crate::http::middleware::Tenant;
 use crate::http::problem::Problem;
 use crate::state::State;
 
@@ -18,26 +18,32 @@ pub struct Principal {
     /// To whom what they make belongs.
     pub owner: Owner,
     pub role: Role,
+    /// Until when their credentials are good, ms since 1970: what outlives a request looks at it again.
+    pub valid_until_ms: u64,
 }
 
 impl Principal {
     /// The rows that they may see.
-    pub fn scope(&self) -> Scope {
+    pub fn rows(&self) -> RowScope {
         match self.role {
-            Role::User => Scope::owner(&self.owner.tenant, &self.owner.user),
+            Role::User => RowScope::owner(&self.owner.tenant, &self.owner.user),
+            Role::Viewer => RowScope::Tenant(self.owner.tenant.clone()),
+            Role::Admin => RowScope::All,
+        }
+    }
+
+    /// The jobs that they may see, and change unless they only read.
+    pub fn jobs(&self) -> Scope {
+        match self.role {
+            Role::User => Scope::Owner(self.owner.clone()),
             Role::Viewer => Scope::Tenant(self.owner.tenant.clone()),
             Role::Admin => Scope::All,
         }
     }
 
-    /// Whether they may see a job.
-    pub fn sees(&self, job: &JobView) -> bool {
-        match (self.role, job.spec.owner.as_deref()) {
-            (Role::Admin, _) => true,
-            (Role::Viewer, Some(owner)) => owner.tenant == self.owner.tenant,
-            (Role::User, Some(owner)) => *owner == self.owner,
-            (Role::Viewer | Role::User, None) => false,
-        }
+    /// Whether the credentials are still good.
+    pub fn is_valid(&self) -> bool {
+        SystemClock.now() < self.valid_until_ms
     }
 
     pub fn is_admin(&self) -> bool {
@@ -57,24 +63,14 @@ impl FromRequest for Principal {
     type Error = Problem;
     type Future = Ready<Result<Self, Problem>>;
 
+    /// What the route's rule of access has found out. A route without one has no principal.
     fn from_request(request: &HttpRequest, _: &mut dev::Payload) -> Self::Future {
-        let principal = identify(request);
-        if let Ok(principal) = &principal {
-            request.extensions_mut().insert(Tenant(principal.owner.tenant.clone()));
-        }
-        ready(principal)
+        ready(request.extensions().get::<Self>().cloned().ok_or_else(missing))
     }
 }
 
-/// Reads the token of a request.
-pub fn identify(request: &HttpRequest) -> Result<Principal, Problem> {
-    let missing = || {
-        refuse(
-            "missing_token",
-            "A bearer token is needed: Authorization: Bearer <token>.",
-            "Bearer realm=\"bulrush\"",
-        )
-    };
+/// Reads the credentials of a request.
+pub async fn identify(request: &HttpRequest, state: &State) -> Result<Principal, Problem> {
     let mut given = request.headers().get_all(header::AUTHORIZATION);
     let Some(value) = given.next() else { return Err(missing()) };
     if given.next().is_some() {
@@ -90,8 +86,7 @@ pub fn identify(request: &HttpRequest) -> Result<Principal, Problem> {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() => token,
         _ => return Err(missing()),
     };
-    let Some(state) = request.app_data::<web::Data<State>>() else { return Err(missing()) };
-    let claims = state.shared.tokens.verify(token).map_err(|error| {
+    let (claims, valid_until_ms) = state.shared.tokens.verify_until(token).map_err(|error| {
         let code = match error {
             TokenError::Expired => "expired_token",
             _ => "invalid_token",
@@ -99,10 +94,22 @@ pub fn identify(request: &HttpRequest) -> Result<Principal, Problem> {
         let text = error.to_string();
         refuse(code, format!("{}{}.", text[..1].to_uppercase(), &text[1..]), INVALID)
     })?;
-    Ok(Principal { owner: Owner { tenant: claims.tenant, user: claims.sub }, role: claims.role })
+    Ok(Principal {
+        owner: Owner { tenant: claims.tenant, user: claims.sub },
+        role: claims.role,
+        valid_until_ms,
+    })
 }
 
 const INVALID: &str = "Bearer realm=\"bulrush\", error=\"invalid_token\"";
+
+fn missing() -> Problem {
+    refuse(
+        "missing_token",
+        "A bearer token is needed: Authorization: Bearer <token>.",
+        "Bearer realm=\"bulrush\"",
+    )
+}
 
 fn refuse(code: &'static str, detail: impl Into<String>, challenge: &'static str) -> Problem {
     Problem::new(StatusCode::UNAUTHORIZED, code, detail).challenge(challenge)

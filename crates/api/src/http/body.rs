@@ -2,7 +2,9 @@
 
 use std::cell::Cell;
 use std::io;
+use std::ops::Deref;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::error::PayloadError;
@@ -10,10 +12,58 @@ use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, web};
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt as _, stream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
-use crate::config::ApiConfig;
 use crate::http::problem::Problem;
+use crate::state::State;
+
+/// Memory of all JSON bodies together is counted in pieces of so many bytes.
+const PIECE: usize = 4 << 10;
+
+/// How much memory the bodies of requests may take together.
+#[derive(Debug, Clone)]
+pub struct BodyMemory(Arc<Semaphore>);
+
+impl BodyMemory {
+    pub fn new(bytes: usize) -> Self {
+        Self(Arc::new(Semaphore::new((bytes / PIECE).clamp(1, Semaphore::MAX_PERMITS))))
+    }
+
+    /// Memory for what has arrived; what a client only announces takes none from others.
+    fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Problem> {
+        let pieces = u32::try_from(bytes.div_ceil(PIECE)).unwrap_or(u32::MAX);
+        self.0.clone().try_acquire_many_owned(pieces).map_err(|_| {
+            Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "overloaded",
+                "Too many large requests are being answered; try again in a moment.",
+            )
+            .retry_after(1)
+            .close()
+        })
+    }
+}
+
+/// A body, and the memory that it counts for.
+pub struct Body {
+    bytes: Bytes,
+    _memory: Option<OwnedSemaphorePermit>,
+}
+
+impl Body {
+    /// The bytes alone, where they are kept no longer than the request is answered.
+    pub fn bytes(&self) -> Bytes {
+        self.bytes.clone()
+    }
+}
+
+impl Deref for Body {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
 
 /// Reads a JSON body.
 ///
@@ -22,8 +72,9 @@ use crate::http::problem::Problem;
 pub async fn read_json(
     request: &HttpRequest,
     mut payload: web::Payload,
-    config: &ApiConfig,
-) -> Result<Bytes, Problem> {
+    state: &State,
+    limit: usize,
+) -> Result<Body, Problem> {
     check_encoding(request)?;
     if !is_json(request) {
         return Err(Problem::new(
@@ -33,20 +84,28 @@ pub async fn read_json(
         )
         .close());
     }
-    let limit = config.json_max;
     check_length(request, limit as u64)?;
-    let deadline = Instant::now() + config.body_timeout;
+    let deadline = Instant::now() + state.config.body_timeout;
     let mut body = BytesMut::new();
+    let mut memory: Option<OwnedSemaphorePermit> = None;
     loop {
         match timeout_at(deadline, payload.next()).await {
             Err(_) => return Err(too_slow()),
-            Ok(None) => return Ok(body.freeze()),
+            Ok(None) => return Ok(Body { bytes: body.freeze(), _memory: memory }),
             Ok(Some(Err(_))) => {
                 return Err(Problem::bad_request("body_cut_off", "The body ended before its end.").close());
             }
             Ok(Some(Ok(chunk))) => {
                 if body.len() + chunk.len() > limit {
                     return Err(too_large(limit as u64));
+                }
+                let counted = memory.as_ref().map_or(0, OwnedSemaphorePermit::num_permits) * PIECE;
+                if body.len() + chunk.len() > counted {
+                    let more = state.body_memory.take(body.len() + chunk.len() - counted)?;
+                    match &mut memory {
+                        Some(memory) => memory.merge(more),
+                        None => memory = Some(more),
+                    }
                 }
                 body.extend_from_slice(&chunk);
             }

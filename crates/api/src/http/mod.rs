@@ -2,9 +2,11 @@
 
 pub mod auth;
 pub mod body;
+pub mod limits;
 pub mod middleware;
 pub mod problem;
 pub mod query;
+pub mod route;
 pub mod unread;
 
 use actix_web::HttpRequest;

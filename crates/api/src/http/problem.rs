@@ -29,7 +29,7 @@ struct Inner {
     fields: Map<String, Value>,
     retry_after_s: Option<u32>,
     challenge: Option<&'static str>,
-    allow: Option<&'static str>,
+    allow: Option<String>,
     close: bool,
 }
 
@@ -99,6 +99,23 @@ impl Problem {
         .retry_after(2)
     }
 
+    /// The same problem of one item of several: its fields are named from there.
+    pub fn of_item(mut self, path: &str) -> Self {
+        if path.is_empty() {
+            return self;
+        }
+        self.0.detail = format!("{path}: {}", self.0.detail);
+        if let Some(Value::Array(errors)) = self.0.fields.get_mut("errors") {
+            for error in errors {
+                if let Some(field) = error.get("field").and_then(Value::as_str) {
+                    error["field"] = Value::from(format!("{path}.{field}"));
+                }
+            }
+        }
+        self.0.fields.entry("item").or_insert_with(|| Value::from(path));
+        self
+    }
+
     /// Adds a member to the body.
     pub fn with(mut self, name: &str, value: Value) -> Self {
         self.0.fields.insert(name.to_owned(), value);
@@ -118,8 +135,8 @@ impl Problem {
     }
 
     /// Says which methods there are.
-    pub fn allow(mut self, methods: &'static str) -> Self {
-        self.0.allow = Some(methods);
+    pub fn allow(mut self, methods: &str) -> Self {
+        self.0.allow = Some(methods.to_owned());
         self
     }
 
@@ -162,8 +179,8 @@ impl ResponseError for Problem {
         if let Some(challenge) = inner.challenge {
             response.insert_header((header::WWW_AUTHENTICATE, challenge));
         }
-        if let Some(methods) = inner.allow {
-            response.insert_header((header::ALLOW, methods));
+        if let Some(methods) = &inner.allow {
+            response.insert_header((header::ALLOW, methods.as_str()));
         }
         if inner.close {
             response.force_close();

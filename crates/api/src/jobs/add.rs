@@ -1,43 +1,130 @@
-//! POST `/queues/{queue}/jobs`.
+//! POST `/queues/{queue}/jobs` and `/queues/{queue}/jobs/bulk`.
 
-use actix_web::http::header;
+use actix_web::http::{Method, header};
 use actix_web::{HttpRequest, HttpResponse, web};
-use bulrush_catalog::{Caller, PayloadProblems, Queue};
-use bulrush_store::EntityKind;
-use bytes::Bytes;
-use serde::Deserialize;
-use serde_json::value::RawValue;
-use serde_json::{Map, Value, json};
+use bulrush::port::AddOutcome;
+use bulrush_catalog::{PayloadProblems, Queue};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use crate::files::property;
 use crate::http::Flavor;
 use crate::http::auth::Principal;
 use crate::http::body::read_json;
 use crate::http::problem::Problem;
-use crate::jobs::enqueue::{Draft, Enqueued, Idempotency, enqueue, traceparent};
+use crate::http::route::{Route, Who};
+use crate::jobs::ask::{Ask, Checked, may_add, parse};
+use crate::jobs::enqueue::{
+    Enqueued, Idempotency, enqueue, outcome, queue_full, starts_as, traceparent, with_state,
+};
 use crate::jobs::lookup::find_queue;
-use crate::jobs::options::Options;
+use crate::jobs::schema::AddJob;
 use crate::jobs::view::state_word;
-use crate::state::{Deps, State};
+use crate::state::State;
 
-/// Most bytes of a job's data.
-const DATA_MAX: usize = 1 << 20;
+/// Most jobs of one bulk add.
+const BULK_MAX: usize = 1_000;
+const SHAPE: &str = "{\"name\": \"…\", \"data\": {…}, \"options\": {…}}";
 
-/// The body. Of a member that stands twice inside `data` the last one counts; twice at the top is refused.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct AddRequest<'a> {
-    #[serde(default)]
-    name: Option<Value>,
-    #[serde(default)]
-    job_name: Option<Value>,
-    #[serde(borrow, default)]
-    data: Option<&'a RawValue>,
-    #[serde(default)]
-    options: Option<Value>,
+pub fn routes() -> [Route; 2] {
+    [
+        Route::new(Method::POST, "/queues/{queue}/jobs", Who::Writer, ("jobs", "addJob"), || {
+            web::post().to(add)
+        })
+        .says("Adds a job.")
+        .takes::<AddJob>()
+        .creates()
+        .answers::<AddedAnswer>(202, "The job was added.")
+        .answers::<AddedAnswer>(
+            200,
+            "The job was there already: the same jobId, dedup key or Idempotency-Key.",
+        )
+        .fails(404, "unknown_queue")
+        .fails(413, "data_too_large")
+        .fails(422, "invalid_queue_name")
+        .fails(422, "invalid_job")
+        .fails(429, "queue_full"),
+        Route::new(Method::POST, "/queues/{queue}/jobs/bulk", Who::Writer, ("jobs", "addJobs"), || {
+            web::post().to(bulk)
+        })
+        .says("Adds up to 1,000 jobs: all of them, or none if one of them is wrong.")
+        .takes::<AddJobs>()
+        .creates()
+        .answers::<BulkAnswer>(202, "The jobs that are new were added.")
+        .answers::<BulkAnswer>(200, "All of the jobs were there already.")
+        .fails(404, "unknown_queue")
+        .fails(413, "data_too_large")
+        .fails(422, "invalid_queue_name")
+        .fails(422, "invalid_job")
+        .fails(429, "queue_full"),
+    ]
 }
 
-pub async fn add(
+/// A job that was added, or was there.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AddedJob {
+    job_id: String,
+    /// The queue as the client called it.
+    queue_name: String,
+    job_name: String,
+    /// Its state; `removed` if it has ended and is not kept any more.
+    status: &'static str,
+    /// The jobId that the client chose.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_id: Option<String>,
+}
+
+#[derive(Serialize, JsonSchema)]
+pub struct AddedAnswer {
+    success: bool,
+    data: AddedJob,
+}
+
+/// Many jobs.
+#[derive(Debug, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[allow(dead_code, reason = "it stands for the body in the document")]
+pub struct AddJobs {
+    #[schemars(length(min = 1, max = 1000))]
+    jobs: Vec<AddJob>,
+}
+
+#[derive(Serialize, JsonSchema)]
+pub struct BulkAnswer {
+    success: bool,
+    data: BulkData,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct BulkData {
+    /// How many are new.
+    added: usize,
+    /// In the order given.
+    jobs: Vec<BulkItem>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct BulkItem {
+    #[serde(flatten)]
+    job: AddedJob,
+    /// Whether this request added it.
+    is_new: bool,
+}
+
+impl AddedJob {
+    pub fn new(added: &Enqueued, called: &str, name: &str, client_id: Option<&str>, flavor: Flavor) -> Self {
+        Self {
+            job_id: added.id.to_string(),
+            queue_name: called.to_owned(),
+            job_name: name.to_owned(),
+            status: added.state.map_or("removed", |state| state_word(state, flavor)),
+            client_id: client_id.map(str::to_owned),
+        }
+    }
+}
+
+async fn add(
     principal: Principal,
     request: HttpRequest,
     path: web::Path<String>,
@@ -45,159 +132,124 @@ pub async fn add(
     state: web::Data<State>,
 ) -> Result<HttpResponse, Problem> {
     let deps = state.deps()?;
-    principal.may_write()?;
     let called = path.into_inner();
     let queue = find_queue(&state, &called)?;
-    if queue.is_internal() && !principal.is_admin() {
-        return Err(Problem::forbidden(
-            "Only administrators and the platform itself add jobs to this queue.",
-        ));
-    }
-    let body = read_json(&request, payload, &state.config).await?;
-    let asked = parse(&body)?;
+    may_add(&principal, queue)?;
+    let body = read_json(&request, payload, &state, state.config.json_max).await?;
+    let ask: Ask<'_> = parse(&body, SHAPE)?;
     let idempotency = Idempotency::of(&request, queue.name().as_str(), &body)?;
     let mut problems = PayloadProblems::default();
-    let name = job_name(&asked, &mut problems);
-    let kind = match queue.job(name.as_deref(), &called) {
-        Ok(found) => Some(found),
-        Err(error) => {
-            problems.push("name", error.to_string());
-            None
-        }
-    };
-    let options = match &asked.options {
-        None => Options::default(),
-        Some(Value::Object(map)) => Options::parse(map, &mut problems),
-        Some(_) => {
-            problems.push("options", "must be an object");
-            Options::default()
-        }
-    };
-    let data = match kind {
-        Some((_, kind)) => check_data(&state, deps, &principal, kind, asked.data, &mut problems).await?,
-        None => Bytes::new(),
-    };
-    let job_id = options.job_id.clone();
-    let ((name, _), ()) = match (kind, problems.into_result()) {
-        (Some(kind), Ok(())) => (kind, ()),
-        (_, Err(problems)) => return Err(problems.into()),
-        (None, Ok(())) => return Err(Problem::field("name", "is not a job of this queue")),
-    };
-    let draft = Draft { queue, name, data, options, idempotency, traceparent: traceparent(&request) };
-    let added = enqueue(deps, &principal, draft).await?;
-    Ok(answer(Flavor::of(&request), queue, &called, name, job_id.as_deref(), &added))
-}
-
-/// The response to an add: 202 for a new job, 200 for one that was there.
-fn answer(
-    flavor: Flavor,
-    queue: &Queue,
-    called: &str,
-    name: &str,
-    client_id: Option<&str>,
-    added: &Enqueued,
-) -> HttpResponse {
-    let mut data = json!({
-        "jobId": added.id,
-        "queueName": called,
-        "jobName": name,
-        "status": added.state.map_or("removed", |state| state_word(state, flavor)),
-    });
-    if let Some(client_id) = client_id {
-        data["clientId"] = Value::from(client_id);
-    }
+    let checked = ask.check((&state, deps), &principal, queue, &called, &mut problems).await?;
+    problems.into_result()?;
+    let checked = checked.ok_or_else(|| Problem::field("name", "is not a job of this queue"))?;
+    let (name, client_id) = (checked.name.clone(), checked.options.job_id.clone());
+    let job = checked.into_job(&principal, idempotency.as_ref(), traceparent(&request).as_deref())?;
+    let added = enqueue(deps, queue, job).await?;
+    let flavor = Flavor::of(&request);
+    let data = AddedJob::new(&added, &called, &name, client_id.as_deref(), flavor);
     let mut response = if added.is_new { HttpResponse::Accepted() } else { HttpResponse::Ok() };
-    let location = format!("{}/queues/{}/jobs/{}", flavor.prefix(), queue.name(), added.id);
-    response.insert_header((header::LOCATION, location)).json(json!({"success": true, "data": data}))
+    response.insert_header((header::LOCATION, location(flavor, queue, &added)));
+    Ok(response.json(AddedAnswer { success: true, data }))
 }
 
-/// Reads the body: not JSON is 400, JSON of another shape 422.
-fn parse(body: &Bytes) -> Result<AddRequest<'_>, Problem> {
-    let not_an_object = || {
-        Problem::bad_request(
-            "invalid_json",
-            "The body must be a JSON object: {\"name\": \"…\", \"data\": {…}, \"options\": {…}}.",
-        )
-    };
-    // Checked first, as an array would be read as the members in their order.
-    if body.iter().find(|b| !b.is_ascii_whitespace()) != Some(&b'{') {
-        return Err(not_an_object());
-    }
-    serde_json::from_slice(body).map_err(|error| {
-        let text = error.to_string();
-        if error.is_data() && !text.starts_with("duplicate field") {
-            Problem::unprocessable("invalid_fields", format!("The body cannot be used: {text}."))
-        } else {
-            Problem::bad_request("invalid_json", format!("The body is not the JSON it should be: {text}."))
-        }
-    })
+/// Where a job is found.
+pub fn location(flavor: Flavor, queue: &Queue, added: &Enqueued) -> String {
+    format!("{}/queues/{}/jobs/{}", flavor.prefix(), queue.name(), added.id)
 }
 
-/// The job's name: seed 002 says `jobName`, seed 004 `name`.
-fn job_name(asked: &AddRequest<'_>, problems: &mut PayloadProblems) -> Option<String> {
-    let name = match (&asked.name, &asked.job_name) {
-        (Some(name), Some(job_name)) if name != job_name => {
-            problems.push("jobName", "differs from name; keep one of them");
-            return None;
-        }
-        (Some(name), _) | (None, Some(name)) => name,
-        (None, None) => return None,
-    };
-    if let Some(name) = name.as_str() {
-        return Some(name.to_owned());
-    }
-    problems.push("name", "must be a text");
-    None
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BulkAsk<'a> {
+    #[serde(borrow)]
+    jobs: Vec<Ask<'a>>,
 }
 
-/// Checks the data and makes of it what is stored: as it came, or what the payload's type makes of it with its entities found.
-async fn check_data(
-    state: &State,
-    deps: &Deps,
-    principal: &Principal,
-    kind: &bulrush_catalog::JobKind,
-    data: Option<&RawValue>,
-    problems: &mut PayloadProblems,
-) -> Result<Bytes, Problem> {
-    let raw = data.map_or("{}", RawValue::get);
-    if raw.len() > DATA_MAX {
-        return Err(Problem::new(
-            actix_web::http::StatusCode::PAYLOAD_TOO_LARGE,
-            "data_too_large",
-            format!("The data has {} bytes; a job may carry {DATA_MAX}.", raw.len()),
+async fn bulk(
+    principal: Principal,
+    request: HttpRequest,
+    path: web::Path<String>,
+    payload: web::Payload,
+    state: web::Data<State>,
+) -> Result<HttpResponse, Problem> {
+    let deps = state.deps()?;
+    let called = path.into_inner();
+    let queue = find_queue(&state, &called)?;
+    may_add(&principal, queue)?;
+    let body = read_json(&request, payload, &state, state.config.bulk_max).await?;
+    let asked: BulkAsk<'_> = parse(&body, &format!("{{\"jobs\": [{SHAPE}, …]}}"))?;
+    if !(1..=BULK_MAX).contains(&asked.jobs.len()) {
+        return Err(Problem::field(
+            "jobs",
+            format!("has {} jobs; give 1 to {BULK_MAX} of them", asked.jobs.len()),
         ));
     }
-    // Parsed even where it is kept as it came: a worker must be able to, and nesting is bounded by the parser.
-    let map: Map<String, Value> = match serde_json::from_str(raw) {
-        Ok(Value::Object(map)) => map,
-        Ok(_) => {
-            problems.push("data", "must be an object");
-            return Ok(Bytes::new());
-        }
-        Err(error) => {
-            return Err(Problem::bad_request("invalid_json", format!("The data cannot be read: {error}.")));
-        }
-    };
-    let caller = Caller { user: &principal.owner.user, may_name_others: principal.is_admin() };
-    let mut prepared = match kind.check(&map, &caller, state.sealer()) {
-        Ok(Some(prepared)) => prepared,
-        Ok(None) => return Ok(Bytes::copy_from_slice(raw.as_bytes())),
-        Err(found) => {
-            problems.0.extend(found.0);
-            return Ok(Bytes::new());
-        }
-    };
-    for entity in &prepared.entities {
-        let named = prepared.data.get(entity.field).and_then(Value::as_str).unwrap_or_default();
-        let wanted: Option<EntityKind> = entity.kind.parse().ok();
-        match property::find(deps, principal, named).await? {
-            Some(found) if Some(found.entity.kind) == wanted => {
-                prepared.data.insert(entity.field.to_owned(), Value::from(found.entity.id));
-            }
-            _ => {
-                problems.push(format!("data.{}", entity.field), format!("is not a {} of yours", entity.kind));
-            }
+    let idempotency = Idempotency::of(&request, &format!("bulk {}", queue.name()), &body)?;
+    let traceparent = traceparent(&request);
+    let mut problems = PayloadProblems::default();
+    let mut checked: Vec<Checked<'_>> = Vec::with_capacity(asked.jobs.len());
+    for (n, ask) in asked.jobs.iter().enumerate() {
+        let mut own = PayloadProblems::default();
+        let found = ask.check((&state, deps), &principal, queue, &called, &mut own).await;
+        checked.extend(found.map_err(|problem| problem.of_item(&format!("jobs[{n}]")))?);
+        for problem in own.0 {
+            problems.push(format!("jobs[{n}].{}", problem.field), problem.message);
         }
     }
-    Ok(Bytes::from(Value::Object(prepared.data).to_string()))
+    problems.into_result()?;
+    let flavor = Flavor::of(&request);
+    let mut jobs = Vec::with_capacity(checked.len());
+    let mut names = Vec::with_capacity(checked.len());
+    for (n, checked) in checked.into_iter().enumerate() {
+        let own_key = idempotency.as_ref().map(|key| key.nth(n));
+        let named = (checked.name.clone(), checked.options.job_id.clone());
+        let job = checked
+            .into_job(&principal, own_key.as_ref(), traceparent.as_deref())
+            .map_err(|problem| problem.of_item(&format!("jobs[{n}]")))?;
+        names.push((named, starts_as(&job)));
+        jobs.push(job);
+    }
+    // A queue that cannot take all of them is told before any is in; one that fills up meanwhile tells job by job.
+    if let Some(depth_max) = queue.limits().depth_max {
+        let depth = deps.inspect.info(queue.name()).await?.counts.depth();
+        if depth + jobs.len() as u64 > depth_max {
+            return Err(queue_full(depth_max));
+        }
+    }
+    let added = deps.desk(queue).producer.add_bulk(jobs).await?;
+    let mut items = Vec::with_capacity(added.len());
+    let mut refused = None;
+    for (added, ((name, client_id), starts)) in added.into_iter().zip(names) {
+        let full = matches!(added.outcome, AddOutcome::Full { .. });
+        let id = added.id.clone();
+        let enqueued = match outcome(added, starts) {
+            Ok((enqueued, true)) => with_state(deps, queue, enqueued).await?,
+            Ok((enqueued, false)) => enqueued,
+            Err(problem) if full => {
+                refused = Some(problem);
+                items.push(BulkItem {
+                    job: AddedJob {
+                        status: "queue_full",
+                        ..AddedJob::new(
+                            &Enqueued { id, is_new: false, state: None },
+                            &called,
+                            &name,
+                            client_id.as_deref(),
+                            flavor,
+                        )
+                    },
+                    is_new: false,
+                });
+                continue;
+            }
+            Err(problem) => return Err(problem),
+        };
+        let job = AddedJob::new(&enqueued, &called, &name, client_id.as_deref(), flavor);
+        items.push(BulkItem { job, is_new: enqueued.is_new });
+    }
+    let added = items.iter().filter(|item| item.is_new).count();
+    if let Some(problem) = refused.filter(|_| added == 0) {
+        return Err(problem);
+    }
+    let mut response = if added > 0 { HttpResponse::Accepted() } else { HttpResponse::Ok() };
+    Ok(response.json(BulkAnswer { success: true, data: BulkData { added, jobs: items } }))
 }

@@ -1,19 +1,14 @@
-//! Handing a job to the engine, and what came of it.
-
-use std::sync::Arc;
+//! Handing jobs to the engine, and what came of it.
 
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use bulrush::clock::{Clock as _, SystemClock};
-use bulrush::model::{Dedup, JobId, JobState, NewJob, When};
-use bulrush::port::AddOutcome;
+use bulrush::model::{Dedup, JobId, JobState, NewJob, Owner, When};
+use bulrush::port::{AddOutcome, Added};
 use bulrush_catalog::Queue;
-use bytes::Bytes;
 
-use crate::http::auth::Principal;
 use crate::http::problem::Problem;
 use crate::jobs::keys::{self, KeyKind};
-use crate::jobs::options::{DedupOption, Options};
 use crate::state::Deps;
 
 /// How long an idempotency key is held.
@@ -42,20 +37,25 @@ impl Idempotency {
             )),
         }
     }
+
+    /// The same for the `n`th job of a request that adds several.
+    pub fn nth(&self, n: usize) -> Self {
+        // A line break cannot stand in a key, so no other request's key is like it.
+        Self { key: format!("{}\n{n}", self.key), fingerprint: self.fingerprint }
+    }
+
+    /// The engine's dedup key for it.
+    pub fn dedup(&self, owner: &Owner) -> Dedup {
+        Dedup {
+            key: keys::dedup_key(KeyKind::Idempotency, owner, &self.key).into(),
+            ttl_ms: Some(IDEMPOTENCY_MS),
+            fingerprint: Some(self.fingerprint),
+        }
+    }
 }
 
-/// A job on its way to the engine.
-pub struct Draft<'a> {
-    pub queue: &'a Queue,
-    pub name: &'a str,
-    pub data: Bytes,
-    pub options: Options,
-    pub idempotency: Option<Idempotency>,
-    pub traceparent: Option<String>,
-}
-
-/// What came of it.
-#[derive(Debug)]
+/// What came of a job that was to be added.
+#[derive(Debug, Clone)]
 pub struct Enqueued {
     pub id: JobId,
     pub is_new: bool,
@@ -63,97 +63,61 @@ pub struct Enqueued {
     pub state: Option<JobState>,
 }
 
-/// Adds a job in the name of whoever calls.
-pub async fn enqueue(deps: &Deps, principal: &Principal, draft: Draft<'_>) -> Result<Enqueued, Problem> {
-    let queue = draft.queue;
-    let job = build(principal, draft)?;
+/// Adds a job.
+pub async fn enqueue(deps: &Deps, queue: &Queue, job: NewJob) -> Result<Enqueued, Problem> {
+    let starts = starts_as(&job);
+    let added = deps.desk(queue).producer.add(job).await?;
+    let (enqueued, unknown) = outcome(added, starts)?;
+    if unknown { with_state(deps, queue, enqueued).await } else { Ok(enqueued) }
+}
+
+/// The state in which a new job begins.
+pub fn starts_as(job: &NewJob) -> JobState {
     let is_delayed = match job.when {
         When::Now => false,
         When::After(_) => true,
         When::At(at) => at > SystemClock.now(),
     };
-    let mut reply = deps.enqueue.add(queue.name(), vec![job]).await?;
-    let Some(added) = reply.added.pop() else {
-        return Err(Problem::internal(&std::io::Error::other("the engine answered nothing for a job")));
-    };
+    match (job.children.is_empty(), is_delayed) {
+        (false, _) => JobState::WaitingChildren,
+        (true, true) => JobState::Delayed,
+        (true, false) => JobState::Waiting,
+    }
+}
+
+/// What the engine says of an add; also whether the state of the job that stands for it is still to be found out.
+pub fn outcome(added: Added, starts: JobState) -> Result<(Enqueued, bool), Problem> {
     let id = added.id;
     match added.outcome {
-        AddOutcome::New => {
-            let state = if is_delayed { JobState::Delayed } else { JobState::Waiting };
-            tracing::debug!(queue = %queue.name(), job = %id, "job added");
-            Ok(Enqueued { id, is_new: true, state: Some(state) })
-        }
-        AddOutcome::SameId { state } => Ok(Enqueued { id, is_new: false, state: Some(state) }),
-        AddOutcome::SameKey => {
-            let found = deps.inspect.get(queue.name(), std::slice::from_ref(&id)).await?.pop().flatten();
-            Ok(Enqueued { id, is_new: false, state: found.map(|job| job.state()) })
-        }
+        AddOutcome::New => Ok((Enqueued { id, is_new: true, state: Some(starts) }, false)),
+        AddOutcome::SameId { state } => Ok((Enqueued { id, is_new: false, state: Some(state) }, false)),
+        AddOutcome::SameKey => Ok((Enqueued { id, is_new: false, state: None }, true)),
         AddOutcome::KeyConflict => Err(Problem::new(
             StatusCode::CONFLICT,
             "idempotency_conflict",
             "This Idempotency-Key was used for another request in the last 24 hours; use a new key for a new request.",
         )),
-        AddOutcome::Full { depth_max } => Err(Problem::new(
-            StatusCode::TOO_MANY_REQUESTS,
-            "queue_full",
-            format!(
-                "The queue holds {depth_max} jobs that have not started, as many as it may; try again later."
-            ),
-        )
-        .retry_after(5)),
+        AddOutcome::Full { depth_max } => Err(queue_full(depth_max)),
     }
 }
 
-fn build(principal: &Principal, draft: Draft<'_>) -> Result<NewJob, Problem> {
-    let Draft { queue, name, data, options, idempotency, traceparent } = draft;
-    let prefix = queue.entry().prefix;
-    let id = match &options.job_id {
-        Some(name) => keys::client_job_id(prefix, &principal.owner, name),
-        None => JobId::generate(prefix, SystemClock.now(), random()?),
-    };
-    let limits = queue.limits();
-    let mut job = NewJob::new(id, name, data)
-        .owner(principal.owner.tenant.clone(), principal.owner.user.clone())
-        .attempts(options.attempts.unwrap_or(limits.attempts))
-        .backoff(options.backoff.unwrap_or_else(|| limits.backoff.backoff()))
-        .timeout_ms(options.timeout_ms.unwrap_or(limits.timeout_ms))
-        .tags(options.tags);
-    job.when = options.when;
-    job.spec.lifo = options.lifo;
-    if let Some(priority) = options.priority {
-        job = job.priority(priority);
-    }
-    if let Some(group) = &options.group {
-        job = job.group(keys::group(principal, group));
-    }
-    job.spec.traceparent = traceparent.map(Into::into);
-    let owner = &principal.owner;
-    job.spec.dedup = match (options.dedup, idempotency) {
-        (Some(_), Some(_)) => {
-            return Err(Problem::field(
-                "options.dedup",
-                "cannot be given together with an Idempotency-Key, which is one; keep one of them",
-            ));
-        }
-        (Some(DedupOption { key, ttl_ms }), None) => Some(Arc::new(Dedup {
-            key: keys::dedup_key(KeyKind::Dedup, owner, &key).into(),
-            ttl_ms,
-            fingerprint: None,
-        })),
-        (None, Some(Idempotency { key, fingerprint })) => Some(Arc::new(Dedup {
-            key: keys::dedup_key(KeyKind::Idempotency, owner, &key).into(),
-            ttl_ms: Some(IDEMPOTENCY_MS),
-            fingerprint: Some(fingerprint),
-        })),
-        (None, None) => None,
-    };
-    Ok(job)
+pub fn queue_full(depth_max: u64) -> Problem {
+    Problem::new(
+        StatusCode::TOO_MANY_REQUESTS,
+        "queue_full",
+        format!(
+            "The queue holds {depth_max} jobs that have not started, as many as it may; try again later."
+        ),
+    )
+    .retry_after(5)
 }
 
-fn random() -> Result<u128, Problem> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|error| Problem::unavailable(&error))?;
-    Ok(u128::from_ne_bytes(bytes))
+/// The same with the job's state as it is now.
+pub async fn with_state(deps: &Deps, queue: &Queue, enqueued: Enqueued) -> Result<Enqueued, Problem> {
+    // Whose job it is needs no check: the key that led to it is the owner's.
+    let ids = vec![enqueued.id.clone()];
+    let found = deps.desk(queue).reader.get(bulrush::model::Scope::All, ids).await?.pop().flatten();
+    Ok(Enqueued { state: found.map(|job| job.state()), ..enqueued })
 }
 
 /// The request's W3C trace context, if it has a whole one.

@@ -6,18 +6,23 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
+use actix_web::http::Method;
 use actix_web::{HttpRequest, HttpResponse, web};
-use bulrush::model::{JobState, JobView, PageRequest};
+use bulrush::model::{JobFilter, JobState, JobView, PageRequest};
 use bulrush_catalog::{PayloadProblems, Queue};
 use bulrush_service::Role;
+use jiff::Timestamp;
 use ring::hmac;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::json;
 
 use crate::http::Flavor;
 use crate::http::auth::Principal;
 use crate::http::problem::Problem;
 use crate::http::query::Query;
-use crate::jobs::view::summary;
+use crate::http::route::{Route, Who};
+use crate::jobs::view::{Summary, summary};
 use crate::state::{Deps, State};
 
 const LIMIT_DEFAULT: usize = 20;
@@ -28,6 +33,69 @@ const TOTAL_MAX: usize = 1_000;
 const LOOK_MAX: usize = 10_000;
 /// Longest cursor that is looked at, bytes: one of all queues and states has about 2 KiB.
 const CURSOR_MAX: usize = 6 << 10;
+
+/// Longest text of a filter, bytes.
+const TEXT_MAX: usize = 200;
+
+pub fn routes() -> [Route; 1] {
+    [filter_params(
+        Route::new(Method::GET, "/jobs", Who::Reader, ("jobs", "listJobs"), || web::get().to(list))
+            .says("The caller's jobs over all queues, newest first.")
+            .param("status", json!({"type": "string"}), "Jobs in this state.")
+            .answers::<JobList<'_>>(200, "A page of jobs."),
+    )]
+}
+
+/// The parameters of lists of jobs.
+pub fn filter_params(route: Route) -> Route {
+    let text = || json!({"type": "string", "minLength": 1, "maxLength": TEXT_MAX});
+    route
+        .param("queue", text(), "Jobs of this queue; an alias will do.")
+        .param("name", text(), "Jobs of this name.")
+        .param("tag", text(), "Jobs with this tag.")
+        .param("q", text(), "Jobs whose id or data contains this text.")
+        .param(
+            "since",
+            json!({"type": "string"}),
+            "Jobs added at this moment or later: ms since 1970, or RFC 3339.",
+        )
+        .param(
+            "limit",
+            json!({"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT}),
+            "Most jobs of a page.",
+        )
+        .param("cursor", json!({"type": "string"}), "Where the last page ended (next).")
+        .fails(400, "invalid_query")
+        .fails(400, "invalid_cursor")
+        .fails(422, "invalid_fields")
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct JobList<'a> {
+    success: bool,
+    jobs: Vec<Summary<'a>>,
+    #[serde(flatten)]
+    end: PageEnd,
+}
+
+/// What follows the jobs of a page.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PageEnd {
+    /// How many there are; a lower bound if `totalIsExact` is false.
+    total: usize,
+    total_is_exact: bool,
+    /// The cursor of the next page; none at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+/// What a list is about.
+pub struct Question<'s> {
+    sources: Vec<Source<'s>>,
+    filter: JobFilter,
+}
 
 /// One stream of jobs: a queue, in one state or in any.
 struct Source<'s> {
@@ -50,57 +118,15 @@ enum Position {
     End,
 }
 
-pub async fn list(
+async fn list(
     principal: Principal,
     request: HttpRequest,
     state: web::Data<State>,
 ) -> Result<HttpResponse, Problem> {
-    let deps = state.deps()?;
     let flavor = Flavor::of(&request);
     let query = Query::of(&request)?;
     let mut problems = PayloadProblems::default();
-    let limit = query.number("limit", (1, LIMIT_MAX), LIMIT_DEFAULT, &mut problems);
-    let sources = sources(&state, &query, flavor, &mut problems);
-    let cursor = query.one("cursor", &mut problems).map(str::to_owned);
-    problems.into_result()?;
-    let question = question(&principal, &sources);
-    let positions = match &cursor {
-        Some(text) => open_cursor(&state, &question, text)?,
-        None => BTreeMap::new(),
-    };
-    let (jobs, next) = page(deps, &principal, &sources, positions, limit).await?;
-    let (total, is_exact) = total(deps, &principal, &sources).await?;
-    let mut body = json!({
-        "success": true,
-        "jobs": jobs.iter().map(|job| json!(summary(job, flavor))).collect::<Vec<Value>>(),
-        "total": total,
-        "totalIsExact": is_exact,
-    });
-    if let Some(next) = next {
-        body["next"] = Value::from(seal_cursor(&state, &question, &next));
-    }
-    Ok(HttpResponse::Ok().json(body))
-}
-
-/// What is asked about: every queue, or one; every state, or one.
-fn sources<'s>(
-    state: &'s State,
-    query: &Query,
-    flavor: Flavor,
-    problems: &mut PayloadProblems,
-) -> Vec<Source<'s>> {
-    let catalog = &state.shared.catalog;
-    let queues: Vec<&Queue> = match query.one("queue", problems) {
-        None => catalog.queues().iter().collect(),
-        Some(name) => match catalog.find(name) {
-            Ok(queue) => vec![queue],
-            Err(unknown) => {
-                problems.push("queue", unknown.to_string());
-                Vec::new()
-            }
-        },
-    };
-    let states: Vec<Option<JobState>> = match query.one("status", problems).map(str::parse::<JobState>) {
+    let states = match query.one("status", &mut problems).map(str::parse::<JobState>) {
         None => vec![None],
         // What reads `failed` there is found under that word there.
         Some(Ok(JobState::Failed)) if flavor == Flavor::Seed => {
@@ -112,15 +138,117 @@ fn sources<'s>(
             Vec::new()
         }
     };
-    let of_queue = |queue| states.iter().map(move |state| Source { queue, state: *state });
-    queues.into_iter().flat_map(of_queue).collect()
+    let question = Question::read(&state, &query, &states, &mut problems);
+    let (jobs, end) = answer(&state, &principal, &query, question, problems).await?;
+    let jobs = jobs.iter().map(|job| summary(job, flavor)).collect();
+    Ok(HttpResponse::Ok().json(JobList { success: true, jobs, end }))
+}
+
+/// A page of what is asked for.
+pub async fn answer(
+    state: &State,
+    principal: &Principal,
+    query: &Query,
+    question: Question<'_>,
+    mut problems: PayloadProblems,
+) -> Result<(Vec<JobView>, PageEnd), Problem> {
+    let deps = state.deps()?;
+    let limit = query.number("limit", (1, LIMIT_MAX), LIMIT_DEFAULT, &mut problems);
+    let cursor = query.one("cursor", &mut problems).map(str::to_owned);
+    problems.into_result()?;
+    let signed_for = question.text(principal);
+    let positions = match &cursor {
+        Some(text) => open_cursor(state, &signed_for, text)?,
+        None => BTreeMap::new(),
+    };
+    let (jobs, next) = page(deps, principal, &question, positions, limit).await?;
+    let (total, total_is_exact) = total(deps, principal, &question).await?;
+    let next = next.map(|next| seal_cursor(state, &signed_for, &next));
+    Ok((jobs, PageEnd { total, total_is_exact, next }))
+}
+
+impl<'s> Question<'s> {
+    /// Every queue, or one, in each of the states, filtered as the query says.
+    pub fn read(
+        state: &'s State,
+        query: &Query,
+        states: &[Option<JobState>],
+        problems: &mut PayloadProblems,
+    ) -> Self {
+        let catalog = &state.shared.catalog;
+        let queues: Vec<&Queue> = match query.one("queue", problems) {
+            None => catalog.queues().iter().collect(),
+            Some(name) => match catalog.find(name) {
+                Ok(queue) => vec![queue],
+                Err(unknown) => {
+                    problems.push("queue", unknown.to_string());
+                    Vec::new()
+                }
+            },
+        };
+        let of_queue = |queue| states.iter().map(move |state| Source { queue, state: *state });
+        let sources = queues.into_iter().flat_map(of_queue).collect();
+        let mut text = |name: &str| -> Option<String> {
+            let text = query.one(name, problems)?;
+            if !(1..=TEXT_MAX).contains(&text.len()) || text.chars().any(char::is_control) {
+                problems.push(
+                    name,
+                    format!("must be a text of 1 to {TEXT_MAX} bytes without control characters"),
+                );
+                return None;
+            }
+            Some(text.to_owned())
+        };
+        let (name, tag, q) = (text("name"), text("tag"), text("q"));
+        let since = query.one("since", problems).map(str::to_owned).and_then(|text| {
+            let ms = text.parse().ok();
+            let at = ms.or_else(|| {
+                text.parse::<Timestamp>().ok().and_then(|at| u64::try_from(at.as_millisecond()).ok())
+            });
+            if at.is_none() {
+                problems.push("since", "must be ms since 1970, or RFC 3339 (2026-01-31T08:00:00Z)");
+            }
+            at
+        });
+        Self { sources, filter: JobFilter { name, tag, text: q, since, tenant: None } }
+    }
+
+    /// Who asks and what about: a cursor is good for that alone.
+    fn text(&self, principal: &Principal) -> String {
+        let sources: Vec<String> = self.sources.iter().map(Source::key).collect();
+        let JobFilter { name, tag, text, since, .. } = &self.filter;
+        let owner = &principal.owner;
+        json!([owner.tenant, owner.user, principal.role.as_str(), sources, name, tag, text, since])
+            .to_string()
+    }
+
+    /// Goes through all of it, newest first, queue by queue, until `each` has had enough.
+    pub async fn walk(
+        &self,
+        deps: &Deps,
+        principal: &Principal,
+        mut each: impl FnMut(&'s Queue, JobView) -> bool,
+    ) -> Result<(), Problem> {
+        for source in &self.sources {
+            let mut position = Position::Start;
+            while position != Position::End {
+                let page = fetch(deps, principal, source, &self.filter, &position, TOTAL_MAX).await?;
+                for job in page.jobs {
+                    if !each(source.queue, job) {
+                        return Ok(());
+                    }
+                }
+                position = page.next;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// What a caller's page of a source holds.
 struct Fetched {
-    /// What the caller may see, each with its place in the engine's page.
-    jobs: Vec<(usize, JobView)>,
-    /// How many the engine's page had.
+    jobs: Vec<JobView>,
+    /// How many records were looked at for it.
     looked_at: usize,
     next: Position,
 }
@@ -129,6 +257,7 @@ async fn fetch(
     deps: &Deps,
     principal: &Principal,
     source: &Source<'_>,
+    filter: &JobFilter,
     position: &Position,
     limit: usize,
 ) -> Result<Fetched, Problem> {
@@ -137,38 +266,39 @@ async fn fetch(
         Position::At(cursor) => Some(cursor.clone()),
         Position::End => return Ok(Fetched { jobs: Vec::new(), looked_at: 0, next: Position::End }),
     };
-    let request = PageRequest {
-        state: source.state,
-        owner: (principal.role == Role::User).then(|| principal.owner.clone()),
-        cursor,
-        limit,
-        ..PageRequest::default()
-    };
+    // The engine reads an owner's jobs by their index, and looks a tenant's up among all.
+    let owner = (principal.role == Role::User).then(|| principal.owner.clone());
+    let tenant = (principal.role == Role::Viewer).then(|| principal.owner.tenant.clone());
+    let filter = JobFilter { tenant, ..filter.clone() };
+    let request = PageRequest { state: source.state, owner, filter, cursor, limit };
     let page = deps.inspect.page(source.queue.name(), request).await?;
-    // The engine has filtered a user's by owner; a viewer's tenant is looked at here.
-    let looked_at = page.jobs.len();
-    let jobs = page.jobs.into_iter().enumerate().filter(|(_, job)| principal.sees(job)).collect();
-    Ok(Fetched { jobs, looked_at, next: page.next.map_or(Position::End, Position::At) })
+    Ok(Fetched {
+        looked_at: page.scanned,
+        jobs: page.jobs,
+        next: page.next.map_or(Position::End, Position::At),
+    })
 }
 
 /// The newest of all sources, and where each goes on; none at the end.
 async fn page(
     deps: &Deps,
     principal: &Principal,
-    sources: &[Source<'_>],
+    question: &Question<'_>,
     mut positions: BTreeMap<String, Position>,
     limit: usize,
 ) -> Result<(Vec<JobView>, Option<BTreeMap<String, Position>>), Problem> {
+    let Question { sources, filter } = question;
     let starts: Vec<Position> =
         sources.iter().map(|source| positions.remove(&source.key()).unwrap_or(Position::Start)).collect();
-    let fetches = sources.iter().zip(&starts).map(|(source, at)| fetch(deps, principal, source, at, limit));
+    let fetches =
+        sources.iter().zip(&starts).map(|(source, at)| fetch(deps, principal, source, filter, at, limit));
     let fetched = futures_util::future::try_join_all(fetches).await?;
     let mut taken = vec![0_usize; sources.len()];
     let mut order = Vec::with_capacity(limit);
     while order.len() < limit {
         // Each source is in its own order already; among their heads the newest goes next.
         let heads = fetched.iter().enumerate().filter_map(|(n, page)| Some((n, page.jobs.get(taken[n])?)));
-        let newest = heads.min_by_key(|(n, (_, job))| (Reverse(job.status.created_at), *n));
+        let newest = heads.min_by_key(|(n, job)| (Reverse(job.status.created_at), *n));
         let Some((n, _)) = newest else { break };
         order.push((n, taken[n]));
         taken[n] += 1;
@@ -181,26 +311,30 @@ async fn page(
         } else if taken[n] == 0 {
             starts[n].clone()
         } else {
-            let used = page.jobs[taken[n] - 1].0 + 1;
             // The engine's cursors stand at ends of pages, so the part that was used is asked for again as a page. If the queue has
             // changed in between, the source goes on from where this page began: a job may be shown twice, none is left out.
-            let part = fetch(deps, principal, source, &starts[n], used).await?;
+            let part = fetch(deps, principal, source, filter, &starts[n], taken[n]).await?;
             let mut pairs = part.jobs.iter().zip(&page.jobs);
-            let same = part.jobs.len() == taken[n] && pairs.all(|((_, a), (_, b))| a.id() == b.id());
+            let same = part.jobs.len() == taken[n] && pairs.all(|(a, b)| a.id() == b.id());
             if same { part.next } else { starts[n].clone() }
         };
         next.insert(source.key(), position);
     }
     let mut pages: Vec<Vec<Option<JobView>>> =
-        fetched.into_iter().map(|page| page.jobs.into_iter().map(|(_, job)| Some(job)).collect()).collect();
+        fetched.into_iter().map(|page| page.jobs.into_iter().map(Some).collect()).collect();
     let jobs = order.into_iter().filter_map(|(n, at)| pages[n][at].take()).collect();
     let is_end = next.values().all(|position| *position == Position::End);
     Ok((jobs, (!is_end).then_some(next)))
 }
 
 /// How many there are, counted up to [`TOTAL_MAX`], and whether that is all.
-async fn total(deps: &Deps, principal: &Principal, sources: &[Source<'_>]) -> Result<(usize, bool), Problem> {
-    if principal.is_admin() {
+async fn total(
+    deps: &Deps,
+    principal: &Principal,
+    question: &Question<'_>,
+) -> Result<(usize, bool), Problem> {
+    let Question { sources, filter } = question;
+    if principal.is_admin() && filter.is_empty() {
         let mut total = 0;
         for source in sources {
             let counts = deps.inspect.info(source.queue.name()).await?.counts;
@@ -216,20 +350,13 @@ async fn total(deps: &Deps, principal: &Principal, sources: &[Source<'_>]) -> Re
             if total > TOTAL_MAX || looked_at > LOOK_MAX {
                 return Ok((total.min(TOTAL_MAX), false));
             }
-            let page = fetch(deps, principal, source, &position, TOTAL_MAX).await?;
+            let page = fetch(deps, principal, source, filter, &position, TOTAL_MAX).await?;
             total += page.jobs.len();
             looked_at += page.looked_at;
             position = page.next;
         }
     }
     Ok((total.min(TOTAL_MAX), total <= TOTAL_MAX))
-}
-
-/// Who asks and what about: a cursor is good for that alone.
-fn question(principal: &Principal, sources: &[Source<'_>]) -> String {
-    let sources: Vec<String> = sources.iter().map(Source::key).collect();
-    let owner = &principal.owner;
-    json!([owner.tenant, owner.user, principal.role.as_str(), sources]).to_string()
 }
 
 fn sign(state: &State, question: &str, text: &str) -> hmac::Tag {

@@ -10,6 +10,8 @@ use crate::state::{Deps, State};
 
 /// Length of what follows the prefix in a generated id.
 const ULID_LEN: usize = 26;
+/// Longest name that a client can give a job, bytes.
+const NAME_MAX: usize = 200;
 
 /// A queue by its name or an alias.
 pub fn find_queue<'s>(state: &'s State, name: &str) -> Result<&'s Queue, Problem> {
@@ -37,13 +39,30 @@ pub async fn find_in(
     queue: &Queue,
     asked: &str,
 ) -> Result<Option<JobView>, Problem> {
-    let mut ids = Vec::with_capacity(2);
-    ids.extend(JobId::new(asked).ok());
-    if asked.len() <= 200 {
-        ids.push(keys::client_job_id(queue.entry().prefix, &principal.owner, asked));
+    let reader = &deps.desk(queue).reader;
+    let id = JobId::new(asked).ok();
+    let named = || {
+        (asked.len() <= NAME_MAX).then(|| keys::client_job_id(queue.entry().prefix, &principal.owner, asked))
+    };
+    if let Some(id) = id.as_ref().filter(|id| is_generated(queue, id)) {
+        // What has the form of an id that was made here nearly always is one.
+        if let Some(job) = reader.get(principal.jobs(), vec![id.clone()]).await?.pop().flatten() {
+            return Ok(Some(job));
+        }
+        let named: Vec<JobId> = named().into_iter().collect();
+        return Ok(reader.get(principal.jobs(), named).await?.pop().flatten());
     }
-    let found = deps.inspect.get(queue.name(), &ids).await?;
-    Ok(found.into_iter().flatten().find(|job| principal.sees(job)))
+    let ids: Vec<JobId> = id.into_iter().chain(named()).collect();
+    if ids.is_empty() {
+        return Ok(None);
+    }
+    Ok(reader.get(principal.jobs(), ids).await?.into_iter().flatten().next())
+}
+
+/// Whether an id has the form of those that are made for a queue.
+fn is_generated(queue: &Queue, id: &JobId) -> bool {
+    let prefix = queue.entry().prefix;
+    id.prefix() == Some(prefix) && id.as_str().len() == prefix.len() + 1 + ULID_LEN
 }
 
 /// A job of any queue. A generated id tells its queue; any other is looked for in all of them.
@@ -54,10 +73,9 @@ pub async fn find_anywhere<'s>(
     asked: &str,
 ) -> Result<Option<(&'s Queue, JobView)>, Problem> {
     let catalog = &state.shared.catalog;
-    let by_prefix = JobId::new(asked).ok().and_then(|id| catalog.of_id(&id));
-    if let Some(queue) = by_prefix
-        && asked.len() == queue.entry().prefix.len() + 1 + ULID_LEN
-    {
+    let told =
+        JobId::new(asked).ok().and_then(|id| catalog.of_id(&id).filter(|queue| is_generated(queue, &id)));
+    if let Some(queue) = told {
         return Ok(find_in(deps, principal, queue, asked).await?.map(|job| (queue, job)));
     }
     let searches = catalog.queues().iter().map(|queue| async move {

@@ -2,17 +2,20 @@
 
 use std::time::Duration;
 
-use actix_web::http::header;
+use actix_web::http::{Method, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bulrush::model::{EventKind, JobView};
 use bulrush_catalog::{PayloadProblems, Queue, parse_span_ms};
+use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::json;
 use tokio::time::Instant;
 
 use crate::http::Flavor;
 use crate::http::auth::Principal;
 use crate::http::problem::Problem;
 use crate::http::query::Query;
+use crate::http::route::{Route, Who};
 use crate::jobs::lookup::{find_anywhere, find_in, find_queue};
 use crate::jobs::view::{Detail, detail};
 use crate::jobs::{keys, view};
@@ -23,21 +26,46 @@ const EVENTS: usize = 1_000;
 /// Pause between looks at a queue that keeps no events.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
+pub fn routes() -> [Route; 2] {
+    let read = |path, id, handler| {
+        Route::new(Method::GET, path, Who::Reader, ("jobs", id), handler)
+            .param(
+                "wait",
+                json!({"type": "string", "pattern": r"^\d+(ms|s|m)?$", "maxLength": 8}),
+                "How long to wait for its end, at most 60s: 30s, 500ms; a bare number is seconds.",
+            )
+            .answers_nothing(304, "It is as the client knows it (If-None-Match).")
+            .fails(400, "invalid_query")
+            .fails(404, "unknown_job")
+            .fails(422, "invalid_fields")
+    };
+    [
+        read("/queues/{queue}/jobs/{id}", "getJobOfQueue", || web::get().to(of_queue))
+            .says("Tells how a job of a queue is, now or once it has ended.")
+            .answers::<OfQueue<'_>>(200, "The job.")
+            .fails(404, "unknown_queue")
+            .fails(422, "invalid_queue_name"),
+        read("/jobs/{id}", "getJob", || web::get().to(of_any_queue))
+            .says("Tells how a job is, whatever its queue.")
+            .answers::<OfJob<'_>>(200, "The job."),
+    ]
+}
+
 /// Seeds 002 and 004.
-#[derive(Serialize)]
-struct OfQueue<'a> {
-    success: bool,
-    data: Detail<'a>,
+#[derive(Serialize, JsonSchema)]
+pub struct OfQueue<'a> {
+    pub success: bool,
+    pub data: Detail<'a>,
 }
 
 /// Seed 003.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct OfJob<'a> {
     success: bool,
     job: Detail<'a>,
 }
 
-pub async fn of_queue(
+async fn of_queue(
     principal: Principal,
     request: HttpRequest,
     path: web::Path<(String, String)>,
@@ -53,7 +81,7 @@ pub async fn of_queue(
     answer(&request, &OfQueue { success: true, data })
 }
 
-pub async fn of_any_queue(
+async fn of_any_queue(
     principal: Principal,
     request: HttpRequest,
     path: web::Path<String>,
@@ -122,7 +150,9 @@ async fn wait_for_end(
     let info = deps.inspect.info(queue.name()).await?;
     let (mut after, keeps_events) = (info.last_event, info.config.events_max > 0);
     loop {
-        let job = deps.inspect.get(queue.name(), std::slice::from_ref(&id)).await?.pop().flatten();
+        // Whose it is was found out by the first read; an id is one owner's for ever.
+        let reader = &deps.desk(queue).reader;
+        let job = reader.get(bulrush::model::Scope::All, vec![id.clone()]).await?.pop().flatten();
         let left = deadline.saturating_duration_since(Instant::now());
         if job.as_ref().is_none_or(|job| job.state().is_terminal()) || left.is_zero() {
             return Ok(job);

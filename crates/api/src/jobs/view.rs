@@ -3,6 +3,7 @@
 use bulrush::model::{JobState, JobView};
 use bulrush_catalog::Queue;
 use bytes::Bytes;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -18,7 +19,7 @@ pub fn state_word(state: JobState, flavor: Flavor) -> &'static str {
 }
 
 /// A job in a list.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Summary<'a> {
     id: &'a str,
@@ -37,7 +38,7 @@ pub struct Summary<'a> {
 }
 
 /// A job by itself.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Detail<'a> {
     #[serde(flatten)]
@@ -55,15 +56,15 @@ pub struct Detail<'a> {
 }
 
 /// Data or a result, byte for byte where nothing is hidden from it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(untagged)]
-enum Payload {
-    AsStored(Box<RawValue>),
+pub enum Payload {
+    AsStored(#[schemars(with = "Value")] Box<RawValue>),
     Changed(Value),
 }
 
 impl Payload {
-    fn of(bytes: &Bytes, queue: Option<&Queue>) -> Self {
+    pub fn of(bytes: &Bytes, queue: Option<&Queue>) -> Self {
         let text = String::from_utf8_lossy(bytes);
         if let Some(queue) = queue.filter(|queue| queue.has_secrets()) {
             let mut value = serde_json::from_str(&text).unwrap_or(Value::Null);

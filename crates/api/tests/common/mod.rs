@@ -31,6 +31,7 @@ pub struct Fixture {
     pub objects: Objects,
     pub tokens: TokenKeys,
     pub shutdown: Shutdown,
+    pub catalog: Arc<Catalog>,
     pub folder: TempDir,
     pub client: reqwest::Client,
 }
@@ -65,8 +66,9 @@ pub async fn bind_on(backend: Arc<dyn Backend>, config: ApiConfig, catalog: Cata
     let objects = Objects::open(folder.path().join("files")).await.unwrap();
     let tokens = TokenKeys::new(&Secret::new(SECRET), TokenOptions::default()).unwrap();
     let shutdown = Shutdown::new();
+    let catalog = Arc::new(catalog);
     let shared = Shared {
-        catalog: Arc::new(catalog),
+        catalog: catalog.clone(),
         tokens: Arc::new(tokens.clone()),
         sealing: Some(Arc::new(Sealing::new(&Secret::new("k".repeat(32))).unwrap())),
         metrics: Arc::new(Metrics::new().unwrap()),
@@ -77,7 +79,7 @@ pub async fn bind_on(backend: Arc<dyn Backend>, config: ApiConfig, catalog: Cata
     let server = Server::bind(config, shared, Vec::new()).unwrap();
     let base = server.base_url();
     let client = reqwest::Client::builder().timeout(DEADLINE).build().unwrap();
-    Fixture { server: Some(server), base, backend, store, objects, tokens, shutdown, folder, client }
+    Fixture { server: Some(server), base, backend, store, objects, tokens, shutdown, catalog, folder, client }
 }
 
 /// Who asks.
@@ -158,7 +160,7 @@ impl Answer {
 
 impl Fixture {
     pub fn serve(&self) {
-        let deps = Deps::of(&self.backend, self.store.clone(), self.objects.clone());
+        let deps = Deps::of(&self.backend, &self.catalog, self.store.clone(), self.objects.clone());
         self.server.as_ref().unwrap().serve(deps);
     }
 
