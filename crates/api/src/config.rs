@@ -7,6 +7,8 @@ use bulrush_catalog::parse_span_ms;
 use bulrush_service::Problems;
 use clap::{Args, ValueEnum};
 
+use crate::http::cors::is_origin;
+
 /// Settings of the API.
 #[derive(Debug, Clone)]
 pub struct ApiConfig {
@@ -38,6 +40,10 @@ pub struct ApiConfig {
     pub shutdown_timeout: Duration,
     /// Who may read `/metrics`.
     pub metrics: MetricsAccess,
+    /// A port of its own for metrics and health, at the same address: `/metrics` is then not on the public port.
+    pub metrics_port: Option<u16>,
+    /// Origins whose pages may call the API from a browser, as browsers send them: `https://app.example.com`.
+    pub cors_origins: Vec<String>,
     /// Requests a second of one user, with a burst of twice as many; 0 is no limit.
     pub rate_user: u32,
     /// The same for all users of one tenant together.
@@ -46,6 +52,8 @@ pub struct ApiConfig {
     pub streams_user: usize,
     /// Streams of events of this process.
     pub streams_max: usize,
+    /// Pause between the signs that a stream is alive; its credentials are looked at again with each.
+    pub heartbeat: Duration,
 }
 
 /// Who may read `/metrics`.
@@ -76,10 +84,13 @@ impl Default for ApiConfig {
             wait_max: Duration::from_mins(1),
             shutdown_timeout: Duration::from_secs(30),
             metrics: MetricsAccess::Open,
+            metrics_port: None,
+            cors_origins: Vec::new(),
             rate_user: 200,
             rate_tenant: 1_000,
             streams_user: 20,
             streams_max: 5_000,
+            heartbeat: Duration::from_secs(15),
         }
     }
 }
@@ -111,6 +122,12 @@ pub struct ApiArgs {
     /// Who may read /metrics.
     #[arg(long, env = "BULRUSH_API_METRICS", value_enum, default_value_t = MetricsAccess::Open)]
     pub metrics: MetricsAccess,
+    /// A port of its own for metrics and health: /metrics is then not on the public port. 0 takes a free one.
+    #[arg(long, env = "BULRUSH_API_METRICS_PORT")]
+    pub metrics_port: Option<u16>,
+    /// Origins whose pages may call the API from a browser, separated by commas: https://app.example.com.
+    #[arg(long, env = "BULRUSH_API_CORS_ORIGINS", value_delimiter = ',', value_name = "ORIGIN")]
+    pub cors_origins: Vec<String>,
     /// Requests a second that one user may send, with bursts of twice as many; 0 for no limit. Each process counts by itself.
     #[arg(long, env = "BULRUSH_API_RATE_USER", default_value_t = 200)]
     pub rate_user: u32,
@@ -152,6 +169,14 @@ impl ApiArgs {
         if self.api_workers.is_some_and(|workers| !(1..=1_024).contains(&workers)) {
             problems.push("BULRUSH_API_WORKERS", "must be 1 to 1024; leave it out for one per processor");
         }
+        for origin in self.cors_origins.iter().filter(|origin| !is_origin(origin)) {
+            problems.push(
+                "BULRUSH_API_CORS_ORIGINS",
+                format!(
+                    "has {origin:?}, which is no origin; write https://app.example.com, without a path or *"
+                ),
+            );
+        }
         ApiConfig {
             host: self.host,
             port: self.port,
@@ -161,6 +186,8 @@ impl ApiArgs {
             upload_max: self.upload_max,
             shutdown_timeout,
             metrics: self.metrics,
+            metrics_port: self.metrics_port,
+            cors_origins: self.cors_origins.clone(),
             rate_user: self.rate_user,
             rate_tenant: self.rate_tenant,
             streams_user: self.streams_user,

@@ -50,7 +50,17 @@ struct QueueJson {
     delayed: u64,
 }
 
+/// Marks the listener that is there for metrics.
+#[derive(Debug, Clone, Copy)]
+pub struct OwnPort;
+
 async fn check_access(request: &HttpRequest, state: &State) -> Result<(), Problem> {
+    if request.app_data::<OwnPort>().is_some() {
+        return Ok(());
+    }
+    if state.config.metrics_port.is_some() {
+        return Err(Problem::not_found("unknown_route", "There is nothing here."));
+    }
     match state.config.metrics {
         MetricsAccess::Open => Ok(()),
         MetricsAccess::Closed => Err(Problem::not_found("unknown_route", "There is nothing here.")),

@@ -51,6 +51,14 @@ pub fn configure(config: &mut ServiceConfig) {
     config.default_service(web::to(unknown));
 }
 
+/// What stands on the port of its own: metrics and health.
+pub fn configure_own_port(config: &mut ServiceConfig) {
+    config.app_data(metrics::OwnPort);
+    let routes: Vec<Route> = metrics::routes().into_iter().chain(health::routes()).collect();
+    mount(config, &routes, true);
+    config.default_service(web::to(unknown));
+}
+
 async fn unknown() -> HttpResponse {
     Problem::not_found("unknown_route", "There is nothing here.").error_response()
 }

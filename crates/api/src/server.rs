@@ -12,7 +12,7 @@ use bulrush_service::{Drained, Phase, Shutdown};
 use tokio::task::JoinHandle;
 
 use crate::config::ApiConfig;
-use crate::http::middleware;
+use crate::http::{cors, middleware};
 use crate::state::{Deps, Shared, State};
 use crate::{health, routes};
 
@@ -43,9 +43,11 @@ pub enum StartError {
 /// A listening API. Dropping it stops it too, without waiting for the end.
 pub struct Server {
     address: SocketAddr,
+    metrics_address: Option<SocketAddr>,
     state: web::Data<State>,
     handle: ServerHandle,
     task: Option<JoinHandle<io::Result<()>>>,
+    metrics: Option<ServerHandle>,
 }
 
 impl std::fmt::Debug for Server {
@@ -64,9 +66,16 @@ impl Server {
         let bind_error = |source| StartError::Bind { address, source };
         let state = web::Data::new(State::new(config, shared));
         let config = &state.config;
+        let (metrics_address, metrics) = match state.config.metrics_port {
+            None => (None, None),
+            Some(port) => bind_metrics(SocketAddr::new(address.ip(), port), &state)?,
+        };
         let for_app = state.clone();
         let mut server = HttpServer::new(move || {
-            let mut app = App::new().app_data(for_app.clone()).wrap(from_fn(middleware::around));
+            let mut app = App::new()
+                .app_data(for_app.clone())
+                .wrap(cors::rule(&for_app.config.cors_origins))
+                .wrap(from_fn(middleware::around));
             for extra in &extras {
                 app = app.configure(|config| extra(config));
             }
@@ -88,12 +97,17 @@ impl Server {
         let handle = server.handle();
         let task = Some(tokio::spawn(server));
         tracing::info!(address = %bound, "API listening");
-        Ok(Self { address: bound, state, handle, task })
+        Ok(Self { address: bound, metrics_address, state, handle, task, metrics })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where the metrics are, if they have a port of their own.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics_address
     }
 
     /// Its address as a URL, such as `http://127.0.0.1:3001`.
@@ -118,6 +132,9 @@ impl Server {
         if drained == Drained::CutShort {
             // Not waited for: the graceful stop may hold the server's attention.
             drop(self.handle.stop(false));
+        }
+        if let Some(metrics) = self.metrics.take() {
+            metrics.stop(false).await;
         }
         if let Some(task) = self.task.take() {
             if drained == Drained::CutShort {
@@ -153,7 +170,35 @@ impl Drop for Server {
             // The command is sent by the call itself; the future only waits for its effect.
             drop(self.handle.stop(false));
         }
+        if let Some(metrics) = &self.metrics {
+            drop(metrics.stop(false));
+        }
     }
+}
+
+/// The listener of metrics and health alone.
+fn bind_metrics(
+    address: SocketAddr,
+    state: &web::Data<State>,
+) -> Result<(Option<SocketAddr>, Option<ServerHandle>), StartError> {
+    let for_app = state.clone();
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(for_app.clone())
+            .wrap(from_fn(middleware::around))
+            .configure(routes::configure_own_port)
+    })
+    .workers(1)
+    .client_request_timeout(state.config.header_timeout)
+    .disable_signals()
+    .bind(address)
+    .map_err(|source| StartError::Bind { address, source })?;
+    let bound = server.addrs().first().copied().unwrap_or(address);
+    let server = server.run();
+    let handle = server.handle();
+    drop(tokio::spawn(server));
+    tracing::info!(address = %bound, "metrics listening");
+    Ok((Some(bound), Some(handle)))
 }
 
 /// Listens, serves and stops when `shared.shutdown` asks. `ready` is told the address once it serves.

@@ -358,3 +358,29 @@ async fn files_of_others_and_odd_ids_are_unknown() {
     }
     api.get(Who::Viewer, &format!("/api/v1/files/{file}")).await.expect(200);
 }
+
+#[tokio::test]
+async fn a_file_is_downloaded_as_it_came_by_whoever_may_see_it() {
+    let api = start().await;
+    let body = api.upload(Who::Ada, &SEATTLE, "../=cmd\u{202e}.csv", PRICES).await.expect(201);
+    let path = format!("/api/v1/files/{}/download", body["fileId"].as_str().unwrap());
+    for who in [Who::Ada, Who::Viewer, Who::Admin] {
+        let answer = api.get(who, &path).await;
+        assert_eq!((answer.status, answer.text.as_bytes()), (200, PRICES));
+        let name = answer.header("content-disposition").strip_prefix("attachment; filename=\"").unwrap();
+        assert!(
+            name.trim_end_matches('"').bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)),
+            "{name}"
+        );
+        assert_eq!(answer.header("content-length"), PRICES.len().to_string());
+        assert_eq!(answer.header("x-content-type-options"), "nosniff");
+        assert!(answer.header("cache-control").contains("no-store"));
+    }
+    for who in [Who::Bob, Who::OtherAda] {
+        assert_eq!(api.get(who, &path).await.problem(404), "unknown_file");
+    }
+    for range in ["bytes=0-", "bytes=0-,0-", &format!("bytes={}", "0-,".repeat(1_000))] {
+        let request = api.as_who(Who::Ada, Method::GET, &path).header("range", range).send().await.unwrap();
+        assert_eq!(Answer::of(request).await.status, 200, "ranges are not served: the whole file is");
+    }
+}

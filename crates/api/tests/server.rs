@@ -289,3 +289,91 @@ async fn a_port_that_is_taken_is_told() {
     let error = bulrush_api::Server::bind(config, shared, Vec::new()).unwrap_err();
     assert!(error.to_string().contains(&format!("127.0.0.1:{port}")), "{error}");
 }
+
+#[tokio::test]
+async fn pages_of_other_origins_get_in_by_the_list_alone() {
+    let config = ApiConfig { cors_origins: vec!["https://app.example.com".into()], ..ApiConfig::default() };
+    let api = start_with(config, Catalog::default()).await;
+    let preflight = async |origin: &str| {
+        let request = api
+            .request(Method::OPTIONS, "/api/v1/queues/forecast/jobs")
+            .header("origin", origin)
+            .header("access-control-request-method", "POST")
+            .header("access-control-request-headers", "authorization,content-type,idempotency-key");
+        Answer::of(request.send().await.unwrap()).await
+    };
+    let good = preflight("https://app.example.com").await;
+    assert_eq!((good.status, good.header("access-control-allow-origin")), (200, "https://app.example.com"));
+    assert!(good.header("access-control-allow-headers").contains("idempotency-key"));
+    assert_eq!(good.header("access-control-allow-credentials"), "");
+    for bad in [
+        "null",
+        "https://evil.example",
+        "https://sub.app.example.com",
+        "https://app.example.com.evil",
+        "http://app.example.com",
+    ] {
+        let answer = preflight(bad).await;
+        assert_eq!(answer.header("access-control-allow-origin"), "", "{bad}");
+        let get =
+            api.as_who(Who::Ada, Method::GET, "/api/v1/jobs").header("origin", bad).send().await.unwrap();
+        let get = Answer::of(get).await;
+        assert_eq!((get.status, get.header("access-control-allow-origin")), (200, ""), "{bad}");
+    }
+    let get = api.as_who(Who::Ada, Method::GET, "/api/v1/jobs").header("origin", "https://app.example.com");
+    let get = Answer::of(get.send().await.unwrap()).await;
+    assert_eq!(get.header("access-control-allow-origin"), "https://app.example.com");
+    assert!(get.header("vary").to_lowercase().contains("origin"));
+}
+
+#[tokio::test]
+async fn metrics_move_to_their_own_port() {
+    let config = ApiConfig { metrics_port: Some(0), ..ApiConfig::default() };
+    let api = start_with(config, Catalog::default()).await;
+    for path in ["/metrics", "/api/v1/metrics", "/metrics/json"] {
+        let answer = Answer::of(api.request(Method::GET, path).send().await.unwrap()).await;
+        assert_eq!(answer.problem(404), "unknown_route");
+    }
+    let own = api.server.as_ref().unwrap().metrics_address().unwrap();
+    for (path, status) in
+        [("/metrics", 200), ("/metrics/json", 200), ("/health/ready", 200), ("/api/v1/jobs", 404)]
+    {
+        let answer = api.client.get(format!("http://{own}{path}")).send().await.unwrap();
+        assert_eq!(answer.status(), status, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_user_who_floods_is_held_back_and_others_are_not() {
+    let config = ApiConfig { rate_user: 5, rate_tenant: 0, ..ApiConfig::default() };
+    let api = start_with(config, Catalog::default()).await;
+    let mut refused = None;
+    for _ in 0..50 {
+        let answer = api.get(Who::Ada, "/api/v1/jobs").await;
+        if answer.status == 429 {
+            refused = Some(answer);
+            break;
+        }
+    }
+    let refused = refused.expect("fifty at once are more than ten");
+    assert_eq!(refused.problem(429), "rate_limited");
+    assert!(refused.header("retry-after").parse::<u32>().unwrap() >= 1);
+    assert_eq!(api.get(Who::Bob, "/api/v1/jobs").await.status, 200);
+    assert_eq!(api.get(Who::OtherAda, "/api/v1/jobs").await.status, 200);
+    let counted = Answer::of(api.request(Method::GET, "/metrics").send().await.unwrap()).await.text;
+    assert!(counted.contains("code=\"rate_limited\""), "a refusal is counted");
+}
+
+#[tokio::test]
+async fn large_bodies_share_a_bound_of_memory() {
+    let config = ApiConfig { body_memory: 64 << 10, ..ApiConfig::default() };
+    let api = start_with(config, Catalog::default()).await;
+    let body = serde_json::json!({"data": {"x": "x".repeat(100 << 10)}});
+    let answer = api.post(Who::Ada, "/api/v1/queues/forecast/jobs", &body).await;
+    assert_eq!(answer.problem(503), "overloaded");
+    assert_eq!(answer.header("retry-after"), "1");
+    let small = serde_json::json!({"data": {"x": "x".repeat(32 << 10)}});
+    for _ in 0..3 {
+        api.post(Who::Ada, "/api/v1/queues/forecast/jobs", &small).await.expect(202);
+    }
+}

@@ -1,5 +1,6 @@
 //! GET `/files/{id}`.
 
+use actix_web::http::header;
 use actix_web::{HttpResponse, web};
 use bulrush_store::FileRow;
 use jiff::Timestamp;
@@ -17,6 +18,25 @@ pub async fn get(
     let deps = state.deps()?;
     let row = find(deps, &principal, &path).await?;
     Ok(HttpResponse::Ok().json(json!({"success": true, "file": file_json(&row)})))
+}
+
+/// The bytes as they came. They are somebody's, so a browser must neither guess what they are nor keep or show them.
+pub async fn download(
+    principal: Principal,
+    path: web::Path<String>,
+    state: web::Data<State>,
+) -> Result<HttpResponse, Problem> {
+    let deps = state.deps()?;
+    let row = find(deps, &principal, &path).await?;
+    let (size, bytes) = deps.objects.get(&row.object_key).await?;
+    Ok(HttpResponse::Ok()
+        .content_type(row.content_type)
+        .insert_header((header::CONTENT_DISPOSITION, format!("attachment; filename=\"{}\"", row.name)))
+        .insert_header((header::ETAG, format!("\"{}\"", row.sha256)))
+        .insert_header((header::ACCEPT_RANGES, "none"))
+        .insert_header((header::CACHE_CONTROL, "private, no-store"))
+        .no_chunking(size)
+        .streaming(bytes))
 }
 
 /// A file that the caller may see.

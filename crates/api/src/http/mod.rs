@@ -2,6 +2,7 @@
 
 pub mod auth;
 pub mod body;
+pub mod cors;
 pub mod limits;
 pub mod middleware;
 pub mod problem;

@@ -22,8 +22,8 @@ const PAGE: usize = 1_000;
 const WAIT: Duration = Duration::from_secs(10);
 /// Pause after a read that failed.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Events that a client may be behind before it is cut off.
-const BEHIND_MAX: usize = 512;
+/// Events that a client may be behind before it is cut off: more than a few reads bring at once.
+const BEHIND_MAX: usize = 4 * PAGE;
 /// Clients that catch up at the same time; the others wait for their turn.
 const CATCHING_UP: usize = 8;
 
@@ -146,13 +146,14 @@ impl Hub {
     ) -> Result<Listening, Problem> {
         self.start_readers().await?;
         let (to, events) = mpsc::channel(BEHIND_MAX);
-        let mut table = self.table();
-        let number = table.next;
-        table.next += 1;
-        table.streams.insert(number, Listener { scope, owner_hash: owner.hash64(), wanted, to });
-        self.streams.fetch_add(1, Ordering::Relaxed);
-        let start = Positions(table.at.clone());
-        drop(table);
+        let (number, start) = {
+            let mut table = self.table();
+            let number = table.next;
+            table.next += 1;
+            table.streams.insert(number, Listener { scope, owner_hash: owner.hash64(), wanted, to });
+            self.streams.fetch_add(1, Ordering::Relaxed);
+            (number, Positions(table.at.clone()))
+        };
         // A reader that has found nobody just before may have gone in between.
         let listening = Listening { number, hub: Arc::downgrade(self), events, start };
         self.start_readers().await?;

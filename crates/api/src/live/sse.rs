@@ -8,7 +8,7 @@ use actix_web::http::{Method, StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bulrush::model::Owner;
 use bulrush_catalog::PayloadProblems;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -24,8 +24,8 @@ use crate::live::hub::{Hub, Listening, Wanted};
 use crate::live::tickets;
 use crate::state::State;
 
-/// Pause between the signs that a stream is alive.
-const HEARTBEAT: Duration = Duration::from_secs(15);
+/// Events are written together up to about so many bytes.
+const WRITE: usize = 16 << 10;
 /// How long a ticket is good for.
 const TICKET: Duration = Duration::from_mins(1);
 
@@ -165,7 +165,8 @@ async fn stream_events(request: HttpRequest, state: web::Data<State>) -> Result<
         let reset = || Bytes::from_static(b"event: reset\ndata: {}\n\n");
         before.extend(missed.into_iter().map(|frame| frame.unwrap_or_else(reset)));
     }
-    let mut heartbeat = tokio::time::interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
+    let pause = state.config.heartbeat;
+    let mut heartbeat = tokio::time::interval_at(Instant::now() + pause, pause);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let stream =
         Stream { before, listening, heartbeat, state, principal, over: false, _open: open, _hub: hub };
@@ -190,6 +191,20 @@ struct Stream {
 }
 
 impl Stream {
+    /// A frame and those that wait behind it: one write for all of them.
+    fn with_more(&mut self, first: Bytes) -> Bytes {
+        let Ok(second) = self.listening.events.try_recv() else { return first };
+        let mut together = BytesMut::with_capacity(WRITE);
+        together.extend_from_slice(&first);
+        together.extend_from_slice(&second);
+        while together.len() < WRITE
+            && let Ok(frame) = self.listening.events.try_recv()
+        {
+            together.extend_from_slice(&frame);
+        }
+        together.freeze()
+    }
+
     async fn next(mut self) -> Option<(Result<Bytes, actix_web::Error>, Self)> {
         if let Some(frame) = self.before.pop_front() {
             return Some((Ok(frame), self));
@@ -201,7 +216,7 @@ impl Stream {
         let frame = tokio::select! {
             biased;
             () = stopped => None,
-            frame = self.listening.events.recv() => frame,
+            frame = self.listening.events.recv() => frame.map(|frame| self.with_more(frame)),
             _ = self.heartbeat.tick() => {
                 self.principal.is_valid().then(|| Bytes::from_static(b":\n\n"))
             }

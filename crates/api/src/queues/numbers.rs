@@ -140,6 +140,7 @@ struct Exact {
     counts_are_exact: bool,
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "it is given a reference")]
 fn is_true(value: &bool) -> bool {
     *value
 }

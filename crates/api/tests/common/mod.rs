@@ -52,8 +52,26 @@ pub async fn bind(config: ApiConfig, catalog: Catalog) -> Fixture {
     bind_on(bulrush::backend::connect("memory:").await.unwrap(), config, catalog).await
 }
 
+/// A server that takes tokens up to their end and not a moment longer.
+pub async fn start_without_leeway(config: ApiConfig) -> Fixture {
+    let backend = bulrush::backend::connect("memory:").await.unwrap();
+    let options = TokenOptions { leeway_s: Some(0), ..TokenOptions::default() };
+    let fixture = bind_with(backend, config, Catalog::default(), options).await;
+    fixture.serve();
+    fixture
+}
+
 /// A server in front of an engine of the test's own.
 pub async fn bind_on(backend: Arc<dyn Backend>, config: ApiConfig, catalog: Catalog) -> Fixture {
+    bind_with(backend, config, catalog, TokenOptions::default()).await
+}
+
+async fn bind_with(
+    backend: Arc<dyn Backend>,
+    config: ApiConfig,
+    catalog: Catalog,
+    options: TokenOptions,
+) -> Fixture {
     static RING: Once = Once::new();
     RING.call_once(|| {
         // Another test of the process may have been faster with the same one.
@@ -64,7 +82,7 @@ pub async fn bind_on(backend: Arc<dyn Backend>, config: ApiConfig, catalog: Cata
     let store = Store::open(&format!("sqlite:{}", folder.path().join("store.db").display())).await.unwrap();
     store.migrate().await.unwrap();
     let objects = Objects::open(folder.path().join("files")).await.unwrap();
-    let tokens = TokenKeys::new(&Secret::new(SECRET), TokenOptions::default()).unwrap();
+    let tokens = TokenKeys::new(&Secret::new(SECRET), options).unwrap();
     let shutdown = Shutdown::new();
     let catalog = Arc::new(catalog);
     let shared = Shared {
@@ -213,7 +231,9 @@ impl Fixture {
     /// Settles a taken job.
     pub async fn settle(&self, queue: &str, worker: WorkerId, job: Arc<Taken>, outcome: Outcome) {
         let step = Step::settle(worker, next_call(), vec![Finished { job, outcome }]);
-        self.backend.step(&QueueName::new(queue).unwrap(), step).await.unwrap();
+        let queue = QueueName::new(queue).unwrap();
+        let reply = self.backend.step(&queue, step).await.unwrap();
+        bulrush::flow::deliver(&*self.backend, &queue, reply.outbox).await.unwrap();
     }
 
     /// Takes one job of a queue and completes it.

@@ -85,11 +85,14 @@ pub async fn what_is_outside_a_scope_is_as_unknown_and_stays_as_it_was(rig: &Rig
 pub async fn what_is_inside_a_scope_is_changed_as_by_an_administrator(rig: &Rig) {
     added(rig).await;
     let all: Vec<JobId> = ["a-b", "a-c", "ab-", "nobody", "unknown"].map(id).into();
-    let reply = within(rig, &Scope::Owner(owner("a", "b")), AdminCommand::Cancel(all.clone())).await.unwrap();
+    let reply = within(rig, &Scope::Owner(owner("a", "b")), AdminCommand::Cancel(all.clone()))
+        .await
+        .expect("it is answered");
     let (done, unknown) = (AdminResult::Done, AdminResult::Unknown);
     assert_eq!(reply.results, [done, unknown, unknown, unknown, unknown]);
     assert_eq!(reply.changed, 1);
-    let reply = within(rig, &Scope::Tenant("a".into()), AdminCommand::Remove(all)).await.unwrap();
+    let reply =
+        within(rig, &Scope::Tenant("a".into()), AdminCommand::Remove(all)).await.expect("it is answered");
     assert_eq!(reply.results, [done, done, unknown, unknown, unknown]);
     assert!(rig.find("a-c").await.is_none() && rig.find("ab-").await.is_some());
     // A job of a group has no priority, and that is told to its owner alone.
@@ -114,7 +117,7 @@ pub async fn a_command_for_the_whole_queue_takes_no_scope(rig: &Rig) {
     ] {
         let refused = within(rig, &Scope::Tenant("a".into()), command.clone()).await;
         assert!(matches!(refused, Err(Error::Unscoped { .. })), "{command:?}: {refused:?}");
-        assert!(refused.unwrap_err().to_string().contains("whole queue"));
+        assert!(refused.expect_err("it is refused").to_string().contains("whole queue"));
     }
     let info = rig.info().await;
     assert_eq!((info.counts.waiting, info.paused), (4, false));

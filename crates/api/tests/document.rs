@@ -1,0 +1,108 @@
+//! The document tells of every route and every answer, and is one that OpenAPI tools can read.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::collections::BTreeSet;
+
+use common::{Answer, Who, start};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn every_reference_of_the_document_leads_somewhere_and_every_operation_is_whole() {
+    let api = start().await;
+    let document =
+        Answer::of(api.request(Method::GET, "/api/openapi.json").send().await.unwrap()).await.expect(200);
+    assert_eq!(document["openapi"], "3.1.0");
+    let mut references = Vec::new();
+    collect(&document, &mut references);
+    assert!(references.len() > 50);
+    for reference in references {
+        let place = reference.strip_prefix('#').unwrap();
+        assert!(document.pointer(place).is_some(), "{reference} leads nowhere");
+    }
+    let mut ids = BTreeSet::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            assert!(ids.insert(operation["operationId"].as_str().unwrap()));
+            let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+            let named: Vec<&str> =
+                path.split('{').skip(1).map(|part| part.split('}').next().unwrap()).collect();
+            for name in named {
+                let told = parameters
+                    .iter()
+                    .any(|p| p["name"] == name && p["in"] == "path" && p["required"] == true);
+                assert!(told, "{method} {path} does not tell of {name}");
+            }
+            let responses = operation["responses"].as_object().unwrap();
+            assert!(responses.keys().any(|status| status.starts_with('2')), "{method} {path} never succeeds");
+            for (status, response) in responses {
+                assert!(!response["description"].as_str().unwrap().is_empty(), "{method} {path} {status}");
+            }
+        }
+    }
+}
+
+fn collect(value: &Value, references: &mut Vec<String>) {
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                match member.as_str().filter(|_| name == "$ref") {
+                    Some(reference) => references.push(reference.to_owned()),
+                    None => collect(member, references),
+                }
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| collect(item, references)),
+        _ => {}
+    }
+}
+
+#[tokio::test]
+async fn what_the_document_says_of_a_job_is_what_is_taken() {
+    let api = start().await;
+    let document = api.get(Who::Admin, "/api/v1/openapi.json").await.expect(200);
+    let schemas = &document["components"]["schemas"];
+    let options: BTreeSet<&str> =
+        schemas["JobOptions"]["properties"].as_object().unwrap().keys().map(String::as_str).collect();
+    // An option that is not known is named with those that are.
+    let answer = api.post(Who::Ada, "/api/v1/queues/forecast/jobs", &json!({"options": {"#": 1}})).await;
+    let errors = answer.expect(422);
+    let told = errors["errors"][0]["message"].as_str().unwrap().rsplit("options are ").next().unwrap();
+    assert_eq!(told.split(", ").collect::<BTreeSet<_>>(), options);
+    for (name, schema) in schemas["JobOptions"]["properties"].as_object().unwrap() {
+        let types = format!("{}", schema["type"]);
+        if !types.contains("integer") {
+            continue;
+        }
+        for (bound, beyond) in [("minimum", -1_i64), ("maximum", 1)] {
+            let at = schema[bound].as_i64().unwrap_or_else(|| panic!("{name} has no {bound}"));
+            let taken = json!({"data": {}, "options": {name: at}});
+            assert_eq!(
+                api.post(Who::Ada, "/api/v1/queues/forecast/jobs", &taken).await.status,
+                202,
+                "{name} {at}"
+            );
+            let refused = json!({"data": {}, "options": {name: at + beyond}});
+            assert_eq!(
+                api.post(Who::Ada, "/api/v1/queues/forecast/jobs", &refused).await.status,
+                422,
+                "{name}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_reference_page_loads_nothing_from_elsewhere_and_runs_nothing() {
+    let api = start().await;
+    let page = Answer::of(api.request(Method::GET, "/api/v1/docs").send().await.unwrap()).await;
+    assert_eq!(page.status, 200);
+    assert!(page.header("content-security-policy").starts_with("default-src 'none'; style-src 'self'"));
+    assert!(!page.text.contains("<script") && !page.text.contains("style=") && !page.text.contains("http"));
+    assert!(page.text.contains("/api/v1/queues/{queue}/jobs/bulk"));
+    let style = Answer::of(api.request(Method::GET, "/api/v1/docs.css").send().await.unwrap()).await;
+    assert_eq!((style.status, style.header("content-type")), (200, "text/css; charset=utf-8"));
+}
