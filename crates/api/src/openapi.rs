@@ -13,11 +13,12 @@ use crate::http::route::{Route, Who};
 use crate::{reference, routes};
 
 /// Problems that a route may have because of who may call it.
-const OF_CALLERS: [(u16, &str); 6] = [
+const OF_CALLERS: [(u16, &str); 7] = [
     (401, "missing_token"),
     (401, "ambiguous_token"),
     (401, "invalid_token"),
     (401, "expired_token"),
+    (401, "invalid_key"),
     (403, "forbidden"),
     (429, "rate_limited"),
 ];

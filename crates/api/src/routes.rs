@@ -18,6 +18,7 @@ pub fn all() -> Vec<Route> {
     routes.extend(jobs::manage::routes());
     routes.extend(jobs::trail::routes());
     routes.extend(jobs::read::routes());
+    routes.extend(jobs::templates::routes());
     routes.extend(queues::numbers::routes());
     routes.extend(queues::control::routes());
     routes.extend(files::routes());

@@ -15,6 +15,7 @@ use tokio::time::{Duration, Instant};
 
 use crate::config::ApiConfig;
 use crate::http::body::BodyMemory;
+use crate::http::keys::Keys;
 use crate::http::limits::Limits;
 use crate::http::problem::Problem;
 use crate::live::hub::Hub;
@@ -22,6 +23,9 @@ use crate::live::sse::Streams;
 
 /// How long counts of queues are good for: `/metrics` is open, and asking must not become a load.
 const SNAPSHOT_GOOD_FOR: Duration = Duration::from_millis(500);
+
+/// How long after its first try an add is tried again while its answer gets lost: whoever waits for it over HTTP is told soon.
+const ADD_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What the API has from its first moment.
 #[derive(Debug, Clone)]
@@ -63,7 +67,7 @@ impl Deps {
     pub fn of(backend: &Arc<dyn Backend>, catalog: &Catalog, store: Store, objects: Objects) -> Self {
         let desk = |queue: &Queue| {
             let name = queue.name();
-            let producer = Producer::new(backend, name.clone());
+            let producer = Producer::impatient(backend, name.clone(), ADD_PATIENCE);
             (name.clone(), Desk { producer, reader: Reader::new(backend.clone(), name.clone()) })
         };
         let desks = Arc::new(catalog.queues().iter().map(desk).collect());
@@ -90,6 +94,7 @@ pub(crate) struct State {
     pub limits: Limits,
     pub body_memory: BodyMemory,
     pub streams: Streams,
+    pub keys: Keys,
     hub: OnceLock<Arc<Hub>>,
     deps: OnceLock<Deps>,
     snapshot: Mutex<Option<(Instant, Arc<QueueSnapshot>)>>,
@@ -112,6 +117,7 @@ impl State {
             limits,
             body_memory,
             streams: Streams::default(),
+            keys: Keys::default(),
             hub: OnceLock::new(),
             deps: OnceLock::new(),
             snapshot: Mutex::default(),

@@ -25,6 +25,7 @@ fn body_of(operation: &Value) -> Option<Value> {
         "addJobs" => json!({"jobs": [{"data": {}}]}),
         "addFlow" => json!({"queue": "forecast"}),
         "changeJob" => json!({"priority": 1}),
+        "addTemplate" | "changeTemplate" => json!({"name": "t", "queue": "forecast"}),
         _ => json!({}),
     })
 }

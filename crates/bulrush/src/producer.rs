@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::coalesce::{Batches, Coalescer, take_call};
 use crate::flow;
 use crate::model::{NewJob, QueueName, Scope};
@@ -23,6 +25,7 @@ struct Adds {
     enqueue: Arc<dyn Enqueue>,
     maintain: Arc<dyn Maintain>,
     may_lose_replies: bool,
+    patience: Option<Duration>,
 }
 
 impl std::fmt::Debug for Producer {
@@ -34,9 +37,18 @@ impl std::fmt::Debug for Producer {
 impl Producer {
     /// A producer of one queue of a backend; of the backend's roles it keeps those that it needs.
     pub fn new(backend: &Arc<dyn Backend>, name: QueueName) -> Self {
+        Self::make(backend, name, None)
+    }
+
+    /// One that gives up sooner: it sends no call whose answer was lost again once so much time has passed since it was first sent.
+    pub fn impatient(backend: &Arc<dyn Backend>, name: QueueName, patience: Duration) -> Self {
+        Self::make(backend, name, Some(patience))
+    }
+
+    fn make(backend: &Arc<dyn Backend>, name: QueueName, patience: Option<Duration>) -> Self {
         let may_lose_replies = backend.may_lose_replies();
-        let adds = Adds { name, enqueue: backend.clone(), maintain: backend.clone(), may_lose_replies };
-        Self(Arc::new(Coalescer::new(adds)))
+        let (enqueue, maintain) = (backend.clone(), backend.clone());
+        Self(Arc::new(Coalescer::new(Adds { name, enqueue, maintain, may_lose_replies, patience })))
     }
 
     /// The queue's name.
@@ -111,11 +123,14 @@ impl Adds {
             let reply = self.enqueue.add(&self.name, jobs).await?;
             return Ok(self.deliver_flow(reply).await);
         }
+        let started = Instant::now();
+        let is_over = || self.patience.is_some_and(|patience| started.elapsed() >= patience);
         let mut pauses = RETRY_PAUSES_MS.into_iter();
         loop {
             match self.enqueue.add(&self.name, jobs.clone()).await {
                 Ok(reply) => return Ok(self.deliver_flow(reply).await),
                 Err(error) if error.is_transient() => match pauses.next() {
+                    Some(_) if is_over() => return Err(error),
                     Some(pause) => tokio::time::sleep(Duration::from_millis(pause)).await,
                     None => return Err(error),
                 },

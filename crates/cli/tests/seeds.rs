@@ -21,7 +21,8 @@ fn snippets(file: &str) -> Vec<Snippet> {
     let blocks = file.split("\n### ").skip(1);
     blocks
         .map(|block| {
-            let (head, answer) = block.split_once("\n---\n").unwrap_or_else(|| panic!("no answer in {block}"));
+            let (head, answer) =
+                block.split_once("\n---\n").unwrap_or_else(|| panic!("no answer in {block}"));
             let (name, command) = head.split_once('\n').expect("a name and a command");
             let answer = serde_json::from_str(answer).unwrap_or_else(|error| panic!("{name}: {error}"));
             Snippet { name: name.to_owned(), command: command.to_owned(), answer }
@@ -49,7 +50,8 @@ fn missing(place: &str, wanted: &Value, found: &Value, all: &mut Vec<String>) {
         (Value::Bool(wanted), Value::Bool(found)) if wanted == found => {}
         (Value::Bool(wanted), other) => all.push(format!("{place} is {other}, not {wanted}")),
         (Value::String(wanted), Value::String(found)) => {
-            let is_message = ["message", ".status"].iter().any(|end| place.ends_with(end)) && place.matches('.').count() == 1;
+            let is_message = ["message", ".status"].iter().any(|end| place.ends_with(end))
+                && place.matches('.').count() == 1;
             if is_message && wanted.contains(' ') && wanted != found {
                 all.push(format!("{place} is {found:?}, not {wanted:?}"));
             }
@@ -80,11 +82,14 @@ fn check(file: &str) {
     for snippet in snippets(file) {
         // Loops in a snippet wait for what must happen; what never does ends here.
         let mut shell = Command::new("timeout");
-        let done = shell.args(["60", "bash", "-c", &snippet.command]).envs(&variables).output().expect("bash can be run");
+        let done = shell
+            .args(["60", "bash", "-c", &snippet.command])
+            .envs(&variables)
+            .output()
+            .expect("bash can be run");
         let said = text(&done.stdout);
-        let found: Value = serde_json::from_str(&said).unwrap_or_else(|error| {
-            panic!("{}: {error}: {said:?} {}", snippet.name, text(&done.stderr))
-        });
+        let found: Value = serde_json::from_str(&said)
+            .unwrap_or_else(|error| panic!("{}: {error}: {said:?} {}", snippet.name, text(&done.stderr)));
         let mut all = Vec::new();
         missing("", &snippet.answer, &found, &mut all);
         wrong.extend(all.into_iter().map(|what| format!("{}: {what}", snippet.name)));
@@ -116,9 +121,13 @@ fn the_planner_s_calls_are_answered_as_its_document_shows() {
 
 #[test]
 fn an_answer_that_lacks_something_or_has_another_type_is_noticed() {
-    let wanted = serde_json::json!({"success": true, "data": {"waiting": 5, "list": [{"id": "a"}], "at": null}});
+    let wanted =
+        serde_json::json!({"success": true, "data": {"waiting": 5, "list": [{"id": "a"}], "at": null}});
     for (found, problems) in [
-        (serde_json::json!({"success": true, "data": {"waiting": 0, "list": [{"id": "b", "more": 1}], "at": 7}}), 0),
+        (
+            serde_json::json!({"success": true, "data": {"waiting": 0, "list": [{"id": "b", "more": 1}], "at": 7}}),
+            0,
+        ),
         (serde_json::json!({"success": false, "data": {"waiting": "0", "list": [], "at": "x"}}), 4),
         (serde_json::json!({"data": {}}), 4),
     ] {

@@ -1,7 +1,9 @@
 //! The domain's persistence: tables through sqlx, files through `object_store`.
 //!
 //! All of the platform's businesses watch *things* over *time*, so the tables are few: [`Entities`], their [`Observations`], the
-//! [`Features`] of their days, caches of what the outside world said ([`Weather`], [`Holidays`]), [`Files`] and [`Results`].
+//! [`Features`] of their days, caches of what the outside world said ([`Weather`], [`Holidays`]), [`Files`] and [`Results`]. Beside
+//! them stands what the API keeps of its own: [`ApiKeys`], [`StreamTickets`], [`Templates`] and [`Webhooks`] with their
+//! [`WebhookDeliveries`].
 //!
 //! ```
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -33,9 +35,11 @@
 //! - **Everything is an upsert by a natural key**: doing it twice leaves what doing it once leaves.
 //! - **One writer at a time**, in order; a write transaction takes the write lock when it opens, so it waits there and is never
 //!   told "busy" half way. Readers are not held up by it.
+//! - **What opens something is kept as a hash**: keys and tickets are shown once, and a copy of the database opens nothing.
 //! - **Nothing half**: a transaction that is dropped, by an error or with its task, leaves nothing.
 //! - The SQL is that which SQLite and PostgreSQL have in common; what is particular to one is in one module.
 
+mod api_keys;
 mod bulk;
 mod claims;
 mod day;
@@ -51,12 +55,17 @@ mod objects;
 mod observations;
 mod results;
 mod scope;
+mod secrets;
 mod store;
 mod stream_tickets;
+mod templates;
 mod tx;
 mod url;
 mod weather;
+mod webhook_deliveries;
+mod webhooks;
 
+pub use api_keys::{ApiKeyRow, ApiKeys, NewApiKey};
 pub use claims::Claims;
 pub use day::DayRange;
 pub use entities::{Entities, Entity, EntityKind, Location, NewEntity, Saved, UnknownKind};
@@ -72,5 +81,8 @@ pub use results::{JobResult, Results};
 pub use scope::{Owner, Scope};
 pub use store::{PoolStatus, Store};
 pub use stream_tickets::{StreamTickets, TicketHolder};
+pub use templates::{Template, TemplateContent, TemplateCreated, TemplateUpdated, Templates};
 pub use tx::{FencedTx, WriteTx};
 pub use weather::{DailyWeather, GridCell, Weather, WeatherDay};
+pub use webhook_deliveries::{Delivery, DeliveryStatus, NewDelivery, WebhookDeliveries};
+pub use webhooks::{NewWebhook, Webhook, WebhookChange, Webhooks};

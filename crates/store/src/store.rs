@@ -8,7 +8,8 @@ use tempfile::TempDir;
 use crate::db::{self, Pool, Pools};
 use crate::url::DatabaseUrl;
 use crate::{
-    Claims, Entities, Features, Files, Holidays, Observations, Results, StoreError, StreamTickets, Weather,
+    ApiKeys, Claims, Entities, Features, Files, Holidays, Observations, Results, StoreError, StreamTickets,
+    Templates, Weather, WebhookDeliveries, Webhooks,
 };
 
 /// How busy the connections are, for metrics.
@@ -130,11 +131,6 @@ impl Store {
         Holidays::new(self)
     }
 
-    /// Tickets for streams of events.
-    pub fn stream_tickets(&self) -> StreamTickets<'_> {
-        StreamTickets::new(self)
-    }
-
     /// Who is fetching what.
     pub fn claims(&self) -> Claims<'_> {
         Claims::new(self)
@@ -148,6 +144,31 @@ impl Store {
     /// Results of jobs.
     pub fn results(&self) -> Results<'_> {
         Results::new(self)
+    }
+
+    /// Keys of programs that call the API.
+    pub fn api_keys(&self) -> ApiKeys<'_> {
+        ApiKeys::new(self)
+    }
+
+    /// Tickets that open an event stream each.
+    pub fn stream_tickets(&self) -> StreamTickets<'_> {
+        StreamTickets::new(self)
+    }
+
+    /// Jobs to be added again and again.
+    pub fn templates(&self) -> Templates<'_> {
+        Templates::new(self)
+    }
+
+    /// Addresses that are told what happens to jobs.
+    pub fn webhooks(&self) -> Webhooks<'_> {
+        Webhooks::new(self)
+    }
+
+    /// What they were told.
+    pub fn webhook_deliveries(&self) -> WebhookDeliveries<'_> {
+        WebhookDeliveries::new(self)
     }
 
     pub(crate) fn readers(&self) -> &Pool {

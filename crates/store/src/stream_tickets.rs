@@ -1,12 +1,10 @@
-//! Tickets for streams: each opens one, once, within its time, at whichever process it is shown.
+//! Tickets that open an event stream: a browser's `EventSource` sends no header, and a token in an address would stand in logs for as
+//! long as it is good. A ticket is good once, and for seconds.
 
-use sha2::{Digest as _, Sha256};
 use sqlx::Row as _;
 
+use crate::secrets::{hash, is_secret, new_secret};
 use crate::{Owner, Store, StoreError};
-
-/// Expired tickets that are swept with each new one.
-const SWEEP: i64 = 100;
 
 /// The table of tickets.
 #[derive(Debug, Clone, Copy)]
@@ -14,14 +12,14 @@ pub struct StreamTickets<'s> {
     store: &'s Store,
 }
 
-/// For whom a ticket was made.
+/// For whom a ticket stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TicketHolder {
     /// Whose stream it opens.
     pub owner: Owner,
-    /// What they may do, in the word of their token.
+    /// What they may see: `user`, `viewer` or `admin`.
     pub role: String,
-    /// Until when the credentials are good that it was made with, ms.
+    /// Until when the credentials are good that it was made with, ms since 1970: the stream ends with them.
     pub valid_until_ms: i64,
 }
 
@@ -30,70 +28,77 @@ impl<'s> StreamTickets<'s> {
         Self { store }
     }
 
-    /// Keeps a ticket until `expires_ms`; of its text only a hash.
+    /// Issues a ticket that stands for `holder` and ends `good_for_ms` after `now_ms`, and
+    /// sweeps those that have ended. What it returns is not kept anywhere.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] for an unknown role, or an owner without a name.
     pub async fn issue(
         &self,
-        ticket: &str,
         holder: &TicketHolder,
         now_ms: i64,
-        expires_ms: i64,
-    ) -> Result<(), StoreError> {
+        good_for_ms: i64,
+    ) -> Result<String, StoreError> {
+        let ticket = new_secret()?;
         self.store
-            .write(async |tx| {
+            .write::<_, StoreError, _>(async |tx| {
+                sqlx::query("DELETE FROM stream_tickets WHERE expires_at <= $1")
+                    .bind(now_ms)
+                    .execute(tx.connection())
+                    .await?;
                 sqlx::query(
-                    "DELETE FROM stream_tickets WHERE hash IN \
-                     (SELECT hash FROM stream_tickets WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)",
-                )
-                .bind(now_ms)
-                .bind(SWEEP)
-                .execute(tx.connection())
-                .await?;
-                sqlx::query(
-                    "INSERT INTO stream_tickets (hash, tenant, owner, role, valid_until, expires_at) \
+                    "INSERT INTO stream_tickets (ticket_hash, tenant, owner, role, valid_until, expires_at) \
                      VALUES ($1, $2, $3, $4, $5, $6)",
                 )
-                .bind(hash(ticket))
+                .bind(hash(&ticket))
                 .bind(&holder.owner.tenant)
                 .bind(&holder.owner.user)
                 .bind(&holder.role)
                 .bind(holder.valid_until_ms)
-                .bind(expires_ms)
+                .bind(now_ms.saturating_add(good_for_ms))
                 .execute(tx.connection())
                 .await?;
                 Ok(())
             })
-            .await
+            .await?;
+        Ok(ticket)
     }
 
-    /// Takes a ticket: whoever shows it next is refused. None if it is unknown, was taken before, or its time is over.
+    /// Uses a ticket up: for whom it stands and with which role, if it is one, nobody has used it, and it has not ended at `now_ms`.
+    /// Of several that come with the same ticket at once, in one process or in many, one gets the answer.
     pub async fn redeem(&self, ticket: &str, now_ms: i64) -> Result<Option<TicketHolder>, StoreError> {
-        self.store
-            .write(async |tx| {
-                let row = sqlx::query(
-                    "DELETE FROM stream_tickets WHERE hash = $1 RETURNING tenant, owner, role, valid_until, expires_at",
+        if !is_secret(ticket) {
+            return Ok(None);
+        }
+        let ticket_hash = hash(ticket);
+        // Looked up first, without waiting: made-up tickets must not keep the one writer busy.
+        let is_known = sqlx::query("SELECT 1 FROM stream_tickets WHERE ticket_hash = $1")
+            .bind(&ticket_hash)
+            .fetch_optional(self.store.readers())
+            .await?
+            .is_some();
+        if !is_known {
+            return Ok(None);
+        }
+        let taken = self
+            .store
+            .write::<_, StoreError, _>(async |tx| {
+                Ok(sqlx::query(
+                    "DELETE FROM stream_tickets WHERE ticket_hash = $1 RETURNING tenant, owner, role, valid_until, expires_at",
                 )
-                .bind(hash(ticket))
+                .bind(&ticket_hash)
                 .fetch_optional(tx.connection())
-                .await?;
-                let Some(row) = row else { return Ok(None) };
-                let expires_ms: i64 = row.try_get("expires_at")?;
-                if expires_ms <= now_ms {
-                    return Ok(None);
-                }
-                Ok(Some(TicketHolder {
-                    owner: Owner::new(row.try_get::<String, _>("tenant")?, row.try_get::<String, _>("owner")?),
-                    role: row.try_get("role")?,
-                    valid_until_ms: row.try_get("valid_until")?,
-                }))
+                .await?)
             })
-            .await
+            .await?;
+        let Some(row) = taken else { return Ok(None) };
+        if row.try_get::<i64, _>("expires_at")? <= now_ms {
+            return Ok(None);
+        }
+        Ok(Some(TicketHolder {
+            owner: Owner { tenant: row.try_get("tenant")?, user: row.try_get("owner")? },
+            role: row.try_get("role")?,
+            valid_until_ms: row.try_get("valid_until")?,
+        }))
     }
-}
-
-fn hash(ticket: &str) -> String {
-    Sha256::digest(ticket.as_bytes()).iter().fold(String::with_capacity(64), |mut text, byte| {
-        use std::fmt::Write as _;
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -1,46 +1,84 @@
-//! Tickets open one stream, once, in time.
+//! Tickets: each opens one stream, once, in time.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use bulrush_store::{Owner, Store, TicketHolder};
+mod common;
 
-async fn store(folder: &tempfile::TempDir) -> Store {
-    let store = Store::open(&format!("sqlite:{}", folder.path().join("t.db").display())).await.unwrap();
-    store.migrate().await.unwrap();
-    store
+use bulrush_store::{Owner, Store, StoreError, TicketHolder};
+use common::{ada, url};
+use tokio::task::JoinSet;
+
+on_both!(
+    a_ticket_opens_once_and_says_for_whom,
+    a_ticket_that_has_ended_opens_nothing_and_is_swept_with_the_next_one,
+    texts_that_are_no_tickets_open_nothing,
+    a_ticket_for_nobody_or_for_no_role_is_refused_by_name,
+);
+
+const NOW_MS: i64 = 1_000_000;
+
+fn holder(owner: Owner, role: &str) -> TicketHolder {
+    TicketHolder { owner, role: role.to_owned(), valid_until_ms: NOW_MS + 7 }
 }
 
-fn holder() -> TicketHolder {
-    TicketHolder { owner: Owner::new("acme", "ada"), role: "user".into(), valid_until_ms: 9_000 }
-}
-
-#[tokio::test]
-async fn a_ticket_is_good_once_and_in_time_whoever_asks_at_the_same_moment() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = store(&folder).await;
+async fn a_ticket_opens_once_and_says_for_whom(store: &Store) {
     let tickets = store.stream_tickets();
-    tickets.issue("one", &holder(), 0, 1_000).await.unwrap();
-    let asked = futures_util::future::join_all((0..8).map(|_| tickets.redeem("one", 999))).await;
-    let got: Vec<_> = asked.into_iter().filter_map(|answer| answer.unwrap()).collect();
-    assert_eq!(got, [holder()]);
-    assert_eq!(tickets.redeem("another", 0).await.unwrap(), None);
-    tickets.issue("late", &holder(), 0, 1_000).await.unwrap();
-    assert_eq!(tickets.redeem("late", 1_000).await.unwrap(), None);
-    assert_eq!(tickets.redeem("late", 0).await.unwrap(), None, "a ticket that came too late is gone, too");
+    let one = tickets.issue(&holder(ada(), "user"), NOW_MS, 30_000).await.unwrap();
+    let other = tickets.issue(&holder(Owner::new("acme", "bob"), "viewer"), NOW_MS, 30_000).await.unwrap();
+    assert_ne!(one, other);
+    assert_eq!(tickets.redeem(&one, NOW_MS + 29_999).await.unwrap(), Some(holder(ada(), "user")));
+    assert_eq!(tickets.redeem(&one, NOW_MS).await.unwrap(), None, "a second time");
+    let bob = holder(Owner::new("acme", "bob"), "viewer");
+    assert_eq!(tickets.redeem(&other, NOW_MS).await.unwrap(), Some(bob));
 }
 
-#[tokio::test]
-async fn the_table_holds_no_ticket_and_old_ones_are_swept() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = store(&folder).await;
-    for n in 0..5 {
-        store
-            .stream_tickets()
-            .issue(&format!("secret-{n}"), &holder(), n * 1_000, n * 1_000 + 500)
-            .await
-            .unwrap();
+async fn a_ticket_that_has_ended_opens_nothing_and_is_swept_with_the_next_one(store: &Store) {
+    let tickets = store.stream_tickets();
+    let late = tickets.issue(&holder(ada(), "user"), NOW_MS, 10).await.unwrap();
+    assert_eq!(tickets.redeem(&late, NOW_MS + 10).await.unwrap(), None);
+    assert_eq!(tickets.redeem(&late, NOW_MS).await.unwrap(), None, "the attempt used it up");
+
+    let unused = tickets.issue(&holder(ada(), "user"), NOW_MS, 10).await.unwrap();
+    let good = tickets.issue(&holder(ada(), "user"), NOW_MS + 9, 10).await.unwrap();
+    tickets.issue(&holder(ada(), "user"), NOW_MS + 10, 10).await.unwrap();
+    // On a clock that goes back it would be good again; it is not there any more.
+    assert_eq!(tickets.redeem(&unused, NOW_MS).await.unwrap(), None);
+    assert!(tickets.redeem(&good, NOW_MS + 10).await.unwrap().is_some(), "only what has ended is swept");
+}
+
+async fn texts_that_are_no_tickets_open_nothing(store: &Store) {
+    let tickets = store.stream_tickets();
+    let good = tickets.issue(&holder(ada(), "user"), NOW_MS, 10).await.unwrap();
+    for text in [String::new(), "x".repeat(43), good[1..].to_owned(), format!("{good} "), "%".repeat(43)] {
+        assert_eq!(tickets.redeem(&text, NOW_MS).await.unwrap(), None, "{text:?}");
     }
-    store.close().await;
-    let file = std::fs::read(folder.path().join("t.db")).unwrap();
-    assert!(!file.windows(7).any(|window| window == b"secret-"));
+    assert!(tickets.redeem(&good, NOW_MS).await.unwrap().is_some());
+}
+
+async fn a_ticket_for_nobody_or_for_no_role_is_refused_by_name(store: &Store) {
+    for (owner, role, rule) in [
+        (ada(), "root", "stream_tickets_role_is_known"),
+        (Owner::new("", "ada"), "user", "stream_tickets_owner_is_named"),
+    ] {
+        let refused = store.stream_tickets().issue(&holder(owner, role), NOW_MS, 10).await.unwrap_err();
+        assert!(matches!(&refused, StoreError::Refused { rule: named, .. } if named == rule), "{refused:?}");
+    }
+}
+
+/// Two stores on one file are what two processes are.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_that_come_with_one_ticket_to_two_processes_one_gets_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let stores = [Store::open(&url(&folder)).await.unwrap(), Store::open(&url(&folder)).await.unwrap()];
+    stores[0].migrate().await.unwrap();
+    for _ in 0..10 {
+        let ticket = stores[0].stream_tickets().issue(&holder(ada(), "user"), NOW_MS, 10).await.unwrap();
+        let mut visitors = JoinSet::new();
+        for visitor in 0..8 {
+            let (store, ticket) = (stores[visitor % 2].clone(), ticket.clone());
+            visitors.spawn(async move { store.stream_tickets().redeem(&ticket, NOW_MS).await.unwrap() });
+        }
+        let let_in = visitors.join_all().await.into_iter().flatten().count();
+        assert_eq!(let_in, 1);
+    }
 }

@@ -6,9 +6,10 @@ use actix_web::http::{StatusCode, header};
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest, dev};
 use bulrush::clock::{Clock as _, SystemClock};
 use bulrush::model::{Owner, Scope};
-use bulrush_service::{Role, TokenError};
+use bulrush_service::{Role, Secret, TokenError};
 use bulrush_store::Scope as RowScope;
 
+use crate::http::keys;
 use crate::http::problem::Problem;
 use crate::state::State;
 
@@ -20,6 +21,8 @@ pub struct Principal {
     pub role: Role,
     /// Until when their credentials are good, ms since 1970: what outlives a request looks at it again.
     pub valid_until_ms: u64,
+    /// The API key that they came with.
+    pub key: Option<Secret>,
 }
 
 impl Principal {
@@ -42,8 +45,18 @@ impl Principal {
     }
 
     /// Whether the credentials are still good.
-    pub fn is_valid(&self) -> bool {
-        SystemClock.now() < self.valid_until_ms
+    pub async fn is_valid(&self, state: &State) -> bool {
+        if SystemClock.now() >= self.valid_until_ms {
+            return false;
+        }
+        match &self.key {
+            None => true,
+            // An outage says nothing of a key.
+            Some(key) => match state.keys.identify(state, key.expose()).await {
+                Ok(_) => true,
+                Err(problem) => !problem.is_of_caller(),
+            },
+        }
     }
 
     pub fn is_admin(&self) -> bool {
@@ -86,6 +99,9 @@ pub async fn identify(request: &HttpRequest, state: &State) -> Result<Principal,
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() => token,
         _ => return Err(missing()),
     };
+    if token.starts_with(keys::PREFIX) {
+        return state.keys.identify(state, token).await;
+    }
     let (claims, valid_until_ms) = state.shared.tokens.verify_until(token).map_err(|error| {
         let code = match error {
             TokenError::Expired => "expired_token",
@@ -98,10 +114,11 @@ pub async fn identify(request: &HttpRequest, state: &State) -> Result<Principal,
         owner: Owner { tenant: claims.tenant, user: claims.sub },
         role: claims.role,
         valid_until_ms,
+        key: None,
     })
 }
 
-const INVALID: &str = "Bearer realm=\"bulrush\", error=\"invalid_token\"";
+pub const INVALID: &str = "Bearer realm=\"bulrush\", error=\"invalid_token\"";
 
 fn missing() -> Problem {
     refuse(
@@ -111,6 +128,6 @@ fn missing() -> Problem {
     )
 }
 
-fn refuse(code: &'static str, detail: impl Into<String>, challenge: &'static str) -> Problem {
+pub fn refuse(code: &'static str, detail: impl Into<String>, challenge: &'static str) -> Problem {
     Problem::new(StatusCode::UNAUTHORIZED, code, detail).challenge(challenge)
 }

@@ -86,6 +86,7 @@ mod tests {
             owner: Owner { tenant: tenant.into(), user: user.into() },
             role: Role::User,
             valid_until_ms: u64::MAX,
+            key: None,
         }
     }
 

@@ -3,6 +3,7 @@
 pub mod auth;
 pub mod body;
 pub mod cors;
+pub mod keys;
 pub mod limits;
 pub mod middleware;
 pub mod problem;

@@ -112,6 +112,12 @@ struct BulkItem {
     is_new: bool,
 }
 
+impl AddedAnswer {
+    pub fn new(data: AddedJob) -> Self {
+        Self { success: true, data }
+    }
+}
+
 impl AddedJob {
     pub fn new(added: &Enqueued, called: &str, name: &str, client_id: Option<&str>, flavor: Flavor) -> Self {
         Self {

@@ -12,5 +12,6 @@ pub mod manage;
 pub mod options;
 pub mod read;
 pub mod schema;
+pub mod templates;
 pub mod trail;
 pub mod view;

@@ -111,6 +111,11 @@ impl Drop for OpenStream {
 }
 
 async fn make_ticket(principal: Principal, state: web::Data<State>) -> Result<HttpResponse, Problem> {
+    if principal.key.is_some() {
+        return Err(Problem::forbidden(
+            "Tickets are for browsers with a token; send the API key in the header of GET /sse.",
+        ));
+    }
     let ticket = tickets::issue(&state, &principal, TICKET).await?;
     Ok(HttpResponse::Created().json(TicketAnswer { success: true, ticket, expires_in: TICKET.as_secs() }))
 }
@@ -218,7 +223,7 @@ impl Stream {
             () = stopped => None,
             frame = self.listening.events.recv() => frame.map(|frame| self.with_more(frame)),
             _ = self.heartbeat.tick() => {
-                self.principal.is_valid().then(|| Bytes::from_static(b":\n\n"))
+                self.principal.is_valid(&self.state).await.then(|| Bytes::from_static(b":\n\n"))
             }
         };
         // The end of it tells the client to come back; it says where it was.

@@ -1,0 +1,150 @@
+//! Templates over real HTTP.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use common::{Answer, Fixture, Who, start};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+const PATH: &str = "/api/v1/templates";
+
+fn nightly() -> Value {
+    json!({
+        "name": "nightly", "queue": "forecast-queue", "jobName": "run-forecast", "description": "every product",
+        "data": {"productId": "p-1", "horizon": 30}, "options": {"priority": 5, "tags": ["nightly"]},
+    })
+}
+
+async fn send(
+    api: &Fixture,
+    who: Who,
+    method: Method,
+    path: &str,
+    body: &Value,
+    tag: Option<&str>,
+) -> Answer {
+    let mut request = api.as_who(who, method, path).header("content-type", "application/json");
+    if let Some(tag) = tag {
+        request = request.header("if-match", tag);
+    }
+    Answer::of(request.body(body.to_string()).send().await.unwrap()).await
+}
+
+#[tokio::test]
+async fn a_template_is_kept_read_changed_and_removed_by_its_owner() {
+    let api = start().await;
+    let made = api.post(Who::Ada, PATH, &nightly()).await;
+    let template = made.expect(201)["template"].clone();
+    assert_eq!((&template["queue"], &template["version"]), (&json!("forecast"), &json!(1)));
+    assert_eq!(template["data"], json!({"productId": "p-1", "horizon": 30}));
+    let path = made.header("location").to_owned();
+    assert_eq!(api.get(Who::Ada, &path).await.header("etag"), "\"1\"");
+    assert_eq!(api.get(Who::Viewer, &path).await.status, 200);
+    assert_eq!(api.post(Who::Ada, PATH, &nightly()).await.problem(409), "name_taken");
+    api.post(Who::Bob, PATH, &nightly()).await.expect(201);
+
+    let mut other = nightly();
+    other["data"] = json!({"productId": "p-2"});
+    let changed = send(&api, Who::Ada, Method::PUT, &path, &other, Some("\"1\"")).await.expect(200);
+    assert_eq!(
+        (&changed["template"]["version"], &changed["template"]["data"]["productId"]),
+        (&json!(2), &json!("p-2"))
+    );
+    let late = send(&api, Who::Ada, Method::PUT, &path, &nightly(), Some("\"1\"")).await;
+    assert_eq!(late.problem(412), "version_conflict");
+    assert_eq!(
+        send(&api, Who::Ada, Method::PUT, &path, &nightly(), Some("one")).await.problem(400),
+        "invalid_version"
+    );
+    for who in [Who::Bob, Who::OtherAda] {
+        assert_eq!(api.get(who, &path).await.problem(404), "unknown_template");
+        assert_eq!(
+            send(&api, who, Method::PUT, &path, &nightly(), None).await.problem(404),
+            "unknown_template"
+        );
+        assert_eq!(
+            send(&api, who, Method::DELETE, &path, &json!({}), None).await.problem(404),
+            "unknown_template"
+        );
+        assert_eq!(api.post(who, &format!("{path}/run"), &json!({})).await.problem(404), "unknown_template");
+    }
+    send(&api, Who::Ada, Method::DELETE, &path, &json!({}), None).await.expect(200);
+    assert_eq!(api.get(Who::Ada, &path).await.problem(404), "unknown_template");
+}
+
+#[tokio::test]
+async fn a_template_runs_with_what_is_different_this_time_and_once_for_a_key() {
+    let api = start().await;
+    let path = api.post(Who::Ada, PATH, &nightly()).await.header("location").to_owned() + "/run";
+    let plain = api.post(Who::Ada, &path, &json!({})).await.expect(202);
+    let id = plain["data"]["jobId"].as_str().unwrap();
+    let job = api.get(Who::Ada, &format!("/api/v1/jobs/{id}")).await.expect(200);
+    assert_eq!(job["job"]["data"], json!({"productId": "p-1", "horizon": 30}));
+    assert_eq!((&job["job"]["priority"], &job["job"]["tags"]), (&json!(5), &json!(["nightly"])));
+    let changed = json!({"data": {"horizon": 7}, "options": {"priority": 1, "jobId": "mine"}});
+    let other = api.post(Who::Ada, &path, &changed).await.expect(202);
+    assert_eq!(other["data"]["clientId"], "mine");
+    let id = other["data"]["jobId"].as_str().unwrap();
+    let job = api.get(Who::Ada, &format!("/api/v1/jobs/{id}")).await.expect(200);
+    assert_eq!(job["job"]["data"], json!({"productId": "p-1", "horizon": 7}));
+    assert_eq!((&job["job"]["priority"], &job["job"]["tags"]), (&json!(1), &json!(["nightly"])));
+    let keyed = async || {
+        let request = api.as_who(Who::Ada, Method::POST, &path).header("idempotency-key", "tonight");
+        Answer::of(request.send().await.unwrap()).await
+    };
+    let first = keyed().await.expect(202);
+    assert_eq!(keyed().await.expect(200)["data"]["jobId"], first["data"]["jobId"]);
+    let bad =
+        api.post(Who::Ada, &path, &json!({"data": {"userId": "bob"}, "options": {"priority": -1}})).await;
+    assert_eq!(bad.fields(), ["options.priority", "data.userId"]);
+}
+
+#[tokio::test]
+async fn a_template_that_could_not_run_is_not_kept() {
+    let api = start().await;
+    for (change, status) in [
+        (json!({"queue": "nowhere"}), 404),
+        (json!({"queue": "cleanup"}), 403),
+        (json!({"name": ""}), 422),
+        (json!({"name": "x".repeat(101)}), 422),
+        (json!({"name": "a\nb"}), 422),
+        (json!({"data": []}), 422),
+        (json!({"data": {"userId": "bob"}}), 422),
+        (json!({"options": {"attempts": 0}}), 422),
+        (json!({"options": {"jobId": "one"}}), 422),
+        (json!({"description": "x".repeat(1_001)}), 422),
+        (json!({"more": 1}), 422),
+    ] {
+        let mut body = nightly();
+        body.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        assert_eq!(api.post(Who::Ada, PATH, &body).await.status, status, "{change}");
+    }
+    assert_eq!(api.get(Who::Ada, PATH).await.expect(200)["templates"], json!([]));
+}
+
+#[tokio::test]
+async fn templates_are_listed_page_by_page_and_secrets_are_not_shown() {
+    let api = start().await;
+    for n in 0..5 {
+        let mut body = nightly();
+        body["name"] = json!(format!("t-{n}"));
+        api.post(Who::Ada, PATH, &body).await.expect(201);
+    }
+    let (mut names, mut after) = (Vec::new(), String::new());
+    loop {
+        let page = api.get(Who::Ada, &format!("{PATH}?limit=2{after}")).await.expect(200);
+        names.extend(
+            page["templates"].as_array().unwrap().iter().map(|t| t["name"].as_str().unwrap().to_owned()),
+        );
+        match page["next"].as_str() {
+            Some(next) => after = format!("&after={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(names, ["t-0", "t-1", "t-2", "t-3", "t-4"]);
+    assert_eq!(api.get(Who::Bob, PATH).await.expect(200)["templates"], json!([]));
+    assert_eq!(api.get(Who::Viewer, PATH).await.expect(200)["templates"].as_array().unwrap().len(), 5);
+    assert_eq!(api.get(Who::Ada, &format!("{PATH}?limit=0")).await.fields(), ["limit"]);
+}
