@@ -25,12 +25,12 @@ CONNECTIONS = 64
 TICK = os.sysconf('SC_CLK_TCK')
 
 
-def token():
+def token(user='bench'):
     def part(value):
         raw = value if isinstance(value, bytes) else json.dumps(value).encode()
         return base64.urlsafe_b64encode(raw).rstrip(b'=').decode()
 
-    head = part({'alg': 'HS256', 'typ': 'JWT'}) + '.' + part({'sub': 'bench', 'role': 'user', 'exp': int(time.time()) + 86400})
+    head = part({'alg': 'HS256', 'typ': 'JWT'}) + '.' + part({'sub': user, 'role': 'user', 'exp': int(time.time()) + 86400})
     return head + '.' + part(hmac.new(SECRET.encode(), head.encode(), hashlib.sha256).digest())
 
 
@@ -63,7 +63,7 @@ class Server:
         if name == 'bulrush':
             env = dict(os.environ, BULRUSH_ENGINE=redis, DATABASE_URL=f'sqlite:{data}/bulrush.db', BULRUSH_FILES=f'{data}/files',
                        JWT_SECRET=SECRET, BULRUSH_API_PORT=str(self.port), BULRUSH_API_RATE_USER='0',
-                       BULRUSH_API_RATE_TENANT='0', RUST_LOG='warn')
+                       BULRUSH_API_RATE_TENANT='0', BULRUSH_API_STREAMS_USER='100000', RUST_LOG='warn')
             command = [os.path.join(ROOT, 'target/release/bulrush-api')]
         else:
             env = dict(os.environ, NODE_ENV='production')

@@ -52,6 +52,8 @@ pub struct ApiConfig {
     pub streams_user: usize,
     /// Streams of events of this process.
     pub streams_max: usize,
+    /// How old an answer to a read of the domain's data may be; zero for no cache.
+    pub read_cache: Duration,
     /// Pause between the signs that a stream is alive; its credentials are looked at again with each.
     pub heartbeat: Duration,
 }
@@ -90,6 +92,7 @@ impl Default for ApiConfig {
             rate_tenant: 1_000,
             streams_user: 20,
             streams_max: 5_000,
+            read_cache: Duration::ZERO,
             heartbeat: Duration::from_secs(15),
         }
     }
@@ -113,6 +116,9 @@ pub struct ApiArgs {
     /// How long a body may take; uploads get more as they bring more.
     #[arg(long, env = "BULRUSH_API_BODY_TIMEOUT", default_value = "10s")]
     pub body_timeout: String,
+    /// How old an answer to a read of the domain's data (features, analytics, forecasts) may be; 0 for no cache.
+    #[arg(long, env = "BULRUSH_API_READ_CACHE", default_value = "2s")]
+    pub read_cache: String,
     /// Largest upload, bytes.
     #[arg(long, env = "BULRUSH_API_UPLOAD_MAX", default_value_t = 100 << 20)]
     pub upload_max: u64,
@@ -160,6 +166,10 @@ impl ApiArgs {
         let header_timeout =
             span("BULRUSH_API_HEADER_TIMEOUT", &self.header_timeout, defaults.header_timeout);
         let body_timeout = span("BULRUSH_API_BODY_TIMEOUT", &self.body_timeout, defaults.body_timeout);
+        let read_cache = match self.read_cache.as_str() {
+            "0" => Duration::ZERO,
+            text => span("BULRUSH_API_READ_CACHE", text, Duration::ZERO),
+        };
         let shutdown_timeout =
             span("BULRUSH_API_SHUTDOWN_TIMEOUT", &self.shutdown_timeout, defaults.shutdown_timeout);
         if self.upload_max == 0 {
@@ -185,6 +195,7 @@ impl ApiArgs {
             body_timeout,
             upload_max: self.upload_max,
             shutdown_timeout,
+            read_cache,
             metrics: self.metrics,
             metrics_port: self.metrics_port,
             cors_origins: self.cors_origins.clone(),

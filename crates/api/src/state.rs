@@ -18,6 +18,7 @@ use crate::http::body::BodyMemory;
 use crate::http::keys::Keys;
 use crate::http::limits::Limits;
 use crate::http::problem::Problem;
+use crate::http::reads::Reads;
 use crate::live::hub::Hub;
 use crate::live::sse::Streams;
 
@@ -95,6 +96,7 @@ pub(crate) struct State {
     pub body_memory: BodyMemory,
     pub streams: Streams,
     pub keys: Keys,
+    pub reads: Reads,
     hub: OnceLock<Arc<Hub>>,
     deps: OnceLock<Deps>,
     snapshot: Mutex<Option<(Instant, Arc<QueueSnapshot>)>>,
@@ -109,6 +111,7 @@ impl State {
         let cursor_key =
             ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &shared.tokens.derive("cursors of lists"));
         let limits = Limits::new(config.rate_user, config.rate_tenant);
+        let reads = Reads::new(config.read_cache);
         let body_memory = BodyMemory::new(config.body_memory);
         Self {
             config,
@@ -118,6 +121,7 @@ impl State {
             body_memory,
             streams: Streams::default(),
             keys: Keys::default(),
+            reads,
             hub: OnceLock::new(),
             deps: OnceLock::new(),
             snapshot: Mutex::default(),

@@ -1,5 +1,6 @@
 //! Adding to a queue and managing it, for whoever must not be able to take work from it.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,8 +70,9 @@ impl Producer {
     ///
     /// # Errors
     /// As [`add`](Self::add); jobs of earlier calls have been added then.
-    pub async fn add_bulk(&self, mut jobs: Vec<NewJob>) -> Result<Vec<Added>> {
+    pub async fn add_bulk(&self, jobs: Vec<NewJob>) -> Result<Vec<Added>> {
         let mut added = Vec::with_capacity(jobs.len());
+        let mut jobs = VecDeque::from(jobs);
         while !jobs.is_empty() {
             let call = take_call(&mut jobs, Adds::load);
             added.extend(self.0.batches().add(call).await?.added);

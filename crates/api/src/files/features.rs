@@ -9,7 +9,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::files::property;
 use crate::http::auth::Principal;
@@ -35,7 +35,6 @@ pub async fn get(
     path: web::Path<String>,
     state: web::Data<State>,
 ) -> Result<HttpResponse, Problem> {
-    let deps = state.deps()?;
     let query = Query::of(&request)?;
     let mut problems = PayloadProblems::default();
     let limit = query.number("limit", (1, LIMIT_MAX), LIMIT_DEFAULT, &mut problems);
@@ -49,12 +48,26 @@ pub async fn get(
     };
     let (from, to) = (day("from"), day("to"));
     problems.into_result()?;
-    let entity = property::find_in_path(deps, &principal, &path).await?.entity;
+    let what = format!("features {} {from:?} {to:?} {limit}", path.as_str());
+    let compute = read(&state, &principal, &path, (from, to), limit);
+    state.reads.answer(&request, &principal, &what, compute).await
+}
+
+async fn read(
+    state: &State,
+    principal: &Principal,
+    asked: &str,
+    (from, to): (Option<Date>, Option<Date>),
+    limit: usize,
+) -> Result<Value, Problem> {
+    let deps = state.deps()?;
+    let entity = property::find_in_path(deps, principal, asked).await?.entity;
     let scope = principal.rows();
     let extent = deps.store.features().extent(&scope, &entity.id).await?;
     let Some((all, total)) = extent else {
-        return Ok(HttpResponse::Ok()
-            .json(json!({"success": true, "propertyId": entity.id, "name": entity.name, "total": 0, "features": []})));
+        return Ok(
+            json!({"success": true, "propertyId": entity.id, "name": entity.name, "total": 0, "features": []}),
+        );
     };
     let first = from.unwrap_or(all.first).max(all.first);
     let last = to.unwrap_or(all.last).min(all.last);
@@ -64,7 +77,7 @@ pub async fn get(
     let features = deps.store.features().range(&scope, &entity.id, range).await?;
     let zone = entity.time_zone.as_deref().map_or(Ok(TimeZone::UTC), TimeZone::get);
     let zone = zone.map_err(|error| Problem::internal(&error))?;
-    let mut observed = observed(&state, &principal, &entity.id, range, &zone).await?;
+    let mut observed = observed(state, principal, &entity.id, range, &zone).await?;
     let days: Vec<Day> = features
         .into_iter()
         .map(|features| Day { observed: observed.remove(&features.day).unwrap_or_default(), features })
@@ -82,7 +95,7 @@ pub async fn get(
     if let Some(next) = next {
         body["next"] = json!(next);
     }
-    Ok(HttpResponse::Ok().json(body))
+    Ok(body)
 }
 
 /// What was observed on the days of `range`, by day and metric.

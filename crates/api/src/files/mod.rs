@@ -66,6 +66,7 @@ pub fn routes() -> Vec<Route> {
             json!({"type": "integer", "minimum": 1, "maximum": 1_000, "default": 366}),
             "Most days of one answer.",
         )
+        .answers_nothing(304, "It is as the client knows it (If-None-Match).")
         .answers::<FeaturesAnswer>(200, "Days with their weather, holidays, calendar and observations.")
         .fails(400, "invalid_query")
         .fails(404, "unknown_property")

@@ -3,11 +3,13 @@
 pub mod auth;
 pub mod body;
 pub mod cors;
+pub mod etag;
 pub mod keys;
 pub mod limits;
 pub mod middleware;
 pub mod problem;
 pub mod query;
+pub mod reads;
 pub mod route;
 pub mod unread;
 

@@ -18,10 +18,10 @@ use serde_json::{Map, Value, json};
 pub struct RefusalCode(pub &'static str);
 
 /// An error response.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Problem(Box<Inner>);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Inner {
     status: StatusCode,
     code: &'static str,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use actix_web::http::{Method, header};
+use actix_web::http::Method;
 use actix_web::{HttpRequest, HttpResponse, web};
 use bulrush::model::{EventKind, JobView};
 use bulrush_catalog::{PayloadProblems, Queue, parse_span_ms};
@@ -13,12 +13,13 @@ use tokio::time::Instant;
 
 use crate::http::Flavor;
 use crate::http::auth::Principal;
+use crate::http::etag::Tagged;
 use crate::http::problem::Problem;
 use crate::http::query::Query;
 use crate::http::route::{Route, Who};
 use crate::jobs::lookup::{find_anywhere, find_in, find_queue};
+use crate::jobs::view;
 use crate::jobs::view::{Detail, detail};
-use crate::jobs::{keys, view};
 use crate::state::{Deps, State};
 
 /// Events read at once while waiting.
@@ -100,18 +101,7 @@ async fn of_any_queue(
 /// The body with its ETag, or 304 if the client has it.
 fn answer(request: &HttpRequest, body: &impl Serialize) -> Result<HttpResponse, Problem> {
     let body = serde_json::to_vec(body).map_err(|error| Problem::internal(&error))?;
-    let etag = format!("\"{}\"", keys::digest_text(&body));
-    let known = request.headers().get_all(header::IF_NONE_MATCH).any(|value| {
-        value.to_str().is_ok_and(|tags| {
-            tags.split(',').map(str::trim).any(|tag| tag == "*" || tag.trim_start_matches("W/") == etag)
-        })
-    });
-    let mut response = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
-    response.insert_header((header::ETAG, etag)).insert_header((header::CACHE_CONTROL, "private, no-cache"));
-    if known {
-        return Ok(response.finish());
-    }
-    Ok(response.content_type("application/json").body(body))
+    Ok(Tagged::new(body).answer(request))
 }
 
 /// `?wait=30s`: seconds, or a length of time with a unit.

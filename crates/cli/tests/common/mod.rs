@@ -67,6 +67,7 @@ impl Serve {
         }
     }
 
+    #[allow(dead_code, reason = "each test binary uses its own part of this")]
     pub fn kill(mut self) {
         self.child.kill().expect("it can be killed");
         self.child.wait().expect("it can be waited for");

@@ -2,14 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod common;
 
 use std::collections::HashSet;
 
 use bulrush::model::{ErrorKind, JobError, Outcome};
 use bulrush_api::ApiConfig;
 use bulrush_catalog::Catalog;
-use common::{Answer, Fixture, Who, start, start_with};
+use crate::common::{Answer, Fixture, Who, start, start_with};
 use reqwest::Method;
 use serde_json::{Value, json};
 

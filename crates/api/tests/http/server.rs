@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod common;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -11,7 +10,7 @@ use std::time::Duration;
 use bulrush_api::{ApiConfig, MetricsAccess};
 use bulrush_catalog::Catalog;
 use bulrush_service::Drained;
-use common::{Answer, DEADLINE, Fixture, Who, bind, start, start_with};
+use crate::common::{Answer, DEADLINE, Fixture, Who, bind, start, start_with};
 use reqwest::Method;
 use serde_json::{Value, json};
 

@@ -2,11 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod common;
 
 use std::time::Duration;
 
-use common::{Answer, Who, start};
+use crate::common::{Answer, Who, start};
 use reqwest::Method;
 
 /// Every route that needs a token.

@@ -2,9 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod common;
 
-use common::{Answer, Fixture, Who, start};
+use crate::common::{Answer, Fixture, Who, start};
 use reqwest::Method;
 use serde_json::{Value, json};
 

@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod common;
 
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use bulrush::model::{Outcome, Progress, QueueName};
 use bulrush::port::{Update, UpdateChange};
 use bulrush_api::ApiConfig;
 use bulrush_catalog::Catalog;
-use common::{Answer, DEADLINE, Fixture, Who, start, start_with, start_without_leeway};
+use crate::common::{Answer, DEADLINE, Fixture, Who, start, start_with, start_without_leeway};
 use futures_util::StreamExt as _;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};

@@ -3,12 +3,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod common;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use common::{Answer, Fixture, Who, start};
+use crate::common::{Answer, Fixture, Who, start};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -70,7 +69,7 @@ async fn every_route_answers_each_role_as_the_table_says() {
     let found = lines.iter().fold(head.to_owned(), |text, line| text + line + "\n");
     assert!(
         found == TABLE,
-        "tests/access.txt is not what the routes do; if what they do is meant, write it there:\n{found}"
+        "tests/http/access.txt is not what the routes do; if what they do is meant, write it there:\n{found}"
     );
 }
 

@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod common;
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -11,7 +10,7 @@ use bulrush::model::{JobState, Outcome, Progress};
 use bulrush::port::{AdminCommand, Update, UpdateChange};
 use bulrush_api::ApiConfig;
 use bulrush_catalog::Catalog;
-use common::{Answer, Fixture, Who, start, start_with};
+use crate::common::{Answer, Fixture, Who, start, start_with};
 use reqwest::Method;
 use serde_json::{Value, json};
 

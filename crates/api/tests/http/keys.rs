@@ -2,10 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod common;
 
 use bulrush_store::{NewApiKey, Owner, Scope, now_ms};
-use common::{Answer, Fixture, Who, start};
+use crate::common::{Answer, Fixture, Who, start};
 use reqwest::Method;
 use serde_json::json;
 

@@ -2,14 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod common;
 
 use bulrush::model::QueueName;
 use bulrush_api::ApiConfig;
 use bulrush_catalog::Catalog;
 use bulrush_catalog::jobs::EnrichProperty;
 use bulrush_store::{DailyWeather, DayFeatures, Scope, Season, StoreError};
-use common::{Answer, Fixture, Who, enrichment, form, start, start_with};
+use crate::common::{Answer, Fixture, Who, enrichment, form, start, start_with};
 use jiff::civil::{Date, date};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -383,4 +382,26 @@ async fn a_file_is_downloaded_as_it_came_by_whoever_may_see_it() {
         let request = api.as_who(Who::Ada, Method::GET, &path).header("range", range).send().await.unwrap();
         assert_eq!(Answer::of(request).await.status, 200, "ranges are not served: the whole file is");
     }
+}
+
+#[tokio::test]
+async fn reads_are_answered_from_the_cache_within_a_scope_and_no_longer_than_it_is_good() {
+    let config = ApiConfig { read_cache: std::time::Duration::from_hours(1), ..ApiConfig::default() };
+    let api = start_with(config, Catalog::default()).await;
+    let (_, property) = uploaded(&api, Who::Ada).await;
+    let path = format!("/api/v1/properties/{property}/features");
+    let before = api.get(Who::Ada, &path).await;
+    assert_eq!(before.expect(200)["total"], 0);
+    let scope = Scope::owner("acme", "ada");
+    for who in [Who::Bob, Who::OtherAda] {
+        assert_eq!(api.get(who, &path).await.problem(404), "unknown_property", "nobody else's answer is his");
+    }
+    let known = api.as_who(Who::Ada, Method::GET, &path).header("if-none-match", before.header("etag"));
+    assert_eq!(known.send().await.unwrap().status(), 304);
+    // Something changes that the answer does not show yet; another question is answered anew.
+    let entities = api.store.entities();
+    let gone = api.store.write::<_, StoreError, _>(async |tx| entities.delete(tx, &scope, &property).await);
+    assert!(gone.await.unwrap());
+    assert_eq!(api.get(Who::Ada, &path).await.text, before.text);
+    assert_eq!(api.get(Who::Ada, &format!("{path}?limit=5")).await.problem(404), "unknown_property");
 }

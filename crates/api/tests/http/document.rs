@@ -2,11 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod common;
 
 use std::collections::BTreeSet;
 
-use common::{Answer, Who, start};
+use crate::common::{Answer, Who, start};
 use reqwest::Method;
 use serde_json::{Value, json};
 

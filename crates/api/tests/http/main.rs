@@ -1,0 +1,17 @@
+//! The API over real HTTP, in front of an engine in memory. One program, as each costs a link; what needs a Redis is in programs of its own.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod access;
+mod binary;
+mod document;
+mod files;
+mod hostile;
+mod jobs;
+mod keys;
+mod live;
+mod manage;
+mod server;
+mod templates;
+mod tokens;
