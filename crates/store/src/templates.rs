@@ -42,6 +42,7 @@ pub struct Template {
 
 /// What became of a new template.
 #[must_use = "a template whose name is taken is not kept"]
+#[expect(clippy::large_enum_variant, reason = "one at a time, handed on at once")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TemplateCreated {
     /// It is kept.
@@ -54,6 +55,7 @@ pub enum TemplateCreated {
 
 /// What became of a change to a template.
 #[must_use = "a change that meets another one is not made"]
+#[expect(clippy::large_enum_variant, reason = "one at a time, handed on at once")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TemplateUpdated {
     /// It was made; this is how the template stands now.
