@@ -49,6 +49,11 @@ pub async fn run(arguments: ServeArguments) -> anyhow::Result<()> {
     let catalog = catalog.context("no catalogue")?;
     let shutdown = Shutdown::on_signals().context("the signals that stop the program cannot be watched")?;
     let folder = data.path().display().to_string();
+    let try_it = if tokens.can_mint() {
+        format!("a token to try it with: bulrush token new --data {folder} --role user --sub ada")
+    } else {
+        "it takes the tokens of the issuer whose keys it has".to_owned()
+    };
     let plan = Plan {
         data,
         engine: arguments.redis,
@@ -63,7 +68,7 @@ pub async fn run(arguments: ServeArguments) -> anyhow::Result<()> {
     // A server goes on when nobody reads what it says.
     let _ = writeln!(
         std::io::stdout(),
-        "bulrush serves {} with its data in {folder}\na token to try it with: bulrush token new --data {folder} --role user --sub ada",
+        "bulrush serves {} with its data in {folder}\n{try_it}",
         platform.base_url()
     );
     shutdown.begun().await;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use bulrush_catalog::Catalog;
 use clap::{Args, ValueEnum};
 
-use crate::{Problems, Sealing, Secret, TokenKeys, TokenOptions};
+use crate::{Problems, Sealing, Secret, TokenKeys, TokenOptions, TokenSources};
 
 /// What is logged, and how.
 #[derive(Debug, Clone, Args)]
@@ -49,7 +49,7 @@ pub struct StoreArgs {
     pub files: Option<PathBuf>,
 }
 
-/// How bearer tokens are signed.
+/// How bearer tokens are signed and checked.
 #[derive(Debug, Clone, Args)]
 pub struct TokenArgs {
     /// Secret that signs bearer tokens (HS256), at least 32 bytes; never printed.
@@ -58,6 +58,16 @@ pub struct TokenArgs {
     /// File that holds the secret.
     #[arg(long, env = "JWT_SECRET_FILE", value_name = "FILE")]
     pub jwt_secret_file: Option<PathBuf>,
+    /// File with the public keys of another issuer (a JWKS; EdDSA and RS256), whose tokens are accepted; read again when it changes.
+    #[arg(long, env = "JWT_JWKS_FILE", value_name = "FILE")]
+    pub jwt_jwks_file: Option<PathBuf>,
+    /// Secret behind what the server signs for itself, at least 32 bytes, the same for all instances; the secret of the tokens where
+    /// none is given. Never printed.
+    #[arg(long = "secret", env = "BULRUSH_SECRET", hide_env_values = true, value_name = "SECRET")]
+    pub root_secret: Option<Secret>,
+    /// File that holds that secret.
+    #[arg(long = "secret-file", env = "BULRUSH_SECRET_FILE", value_name = "FILE")]
+    pub root_secret_file: Option<PathBuf>,
     /// Issuer that a token must name.
     #[arg(long, env = "JWT_ISSUER")]
     pub jwt_issuer: Option<String>,
@@ -70,25 +80,30 @@ pub struct TokenArgs {
 }
 
 impl TokenArgs {
-    /// The keys; `own` is the secret of a server that makes its own, used where none is given.
+    /// The keys; `own` is the secret of a server that makes its own, used where none is given. Beside a JWKS file the own one signs
+    /// what the server needs for itself, and no tokens: who names an issuer means that one.
     pub fn keys(&self, own: Option<Secret>, problems: &mut Problems) -> Option<TokenKeys> {
-        let secret = if self.jwt_secret.is_none() && self.jwt_secret_file.is_none() {
-            if own.is_none() {
-                problems.push(
-                    "JWT_SECRET",
-                    "is missing; give it or JWT_SECRET_FILE (make one with: openssl rand -hex 32)",
-                );
-            }
-            own
-        } else {
-            Secret::resolve("JWT_SECRET", self.jwt_secret.as_ref(), self.jwt_secret_file.as_deref(), problems)
-        }?;
+        let given = |name, value: &Option<Secret>, file: &Option<PathBuf>, problems: &mut Problems| {
+            let is_given = value.is_some() || file.is_some();
+            let secret = Secret::resolve(name, value.as_ref(), file.as_deref(), problems);
+            // Given and not usable: that is noted, and nothing else may take its place.
+            (!is_given || secret.is_some()).then_some(secret)
+        };
+        let secret = given("JWT_SECRET", &self.jwt_secret, &self.jwt_secret_file, problems);
+        let root = given("BULRUSH_SECRET", &self.root_secret, &self.root_secret_file, problems);
+        let (mut secret, mut root) = (secret?, root?);
+        match &self.jwt_jwks_file {
+            None => secret = secret.or(own),
+            Some(_) if secret.is_none() => root = root.or(own),
+            Some(_) => {}
+        }
         let options = TokenOptions {
             issuer: self.jwt_issuer.clone(),
             audience: self.jwt_audience.clone(),
             leeway_s: self.jwt_leeway,
         };
-        TokenKeys::new(&secret, options).map_err(|error| problems.extend(error.problems)).ok()
+        let sources = TokenSources { secret, jwks_file: self.jwt_jwks_file.clone(), root };
+        TokenKeys::from_sources(&sources, options).map_err(|error| problems.extend(error.problems)).ok()
     }
 }
 
@@ -190,6 +205,35 @@ mod tests {
         let error = problems.finish().unwrap_err();
         assert_eq!(error.problems.len(), 4, "{error}");
         assert!(!error.to_string().contains("tiny"));
+    }
+
+    #[test]
+    fn with_the_keys_of_an_issuer_no_secret_signs_tokens_unless_it_is_given_for_that() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("jwks.json");
+        let key = r#"{"kty": "OKP", "crv": "Ed25519", "x": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"}"#;
+        std::fs::write(&path, format!("{{\"keys\": [{key}]}}")).unwrap();
+        let secret = "0123456789abcdef0123456789abcdef";
+        let keys = |more: &[&str], own: Option<&str>| {
+            let arguments =
+                ["x", "--jwt-jwks-file", path.to_str().unwrap()].into_iter().chain(more.iter().copied());
+            let mut problems = Problems::default();
+            let keys =
+                All::try_parse_from(arguments).unwrap().tokens.keys(own.map(Secret::new), &mut problems);
+            (keys, problems.finish().err().map(|error| error.to_string()).unwrap_or_default())
+        };
+        let (none, said) = keys(&[], None);
+        assert!(none.is_none() && said.contains("BULRUSH_SECRET: is missing"), "{said}");
+        let (root_only, said) = keys(&["--secret", secret], None);
+        assert!(!root_only.unwrap().can_mint(), "{said}");
+        let (own, said) = keys(&[], Some(secret));
+        assert!(!own.unwrap().can_mint(), "{said}");
+        let (both, said) = keys(&["--jwt-secret", secret], Some("another-0123456789abcdef01234567"));
+        assert!(both.unwrap().can_mint(), "{said}");
+        let (short, said) = keys(&["--secret", "short"], Some(secret));
+        assert!(short.is_none() && said.contains("BULRUSH_SECRET") && !said.contains("short"), "{said}");
+        let (twice, said) = keys(&["--secret", secret, "--secret-file", "/absent"], Some(secret));
+        assert!(twice.is_none() && said.contains("given twice"), "{said}");
     }
 
     #[test]

@@ -8,13 +8,15 @@
 //!
 //! # Invariants
 //! - A secret's `Debug` and `Display` are `***`; its text leaves the type by [`Secret::expose`] alone.
-//! - A token is accepted for one algorithm, before one end, with one meaning: whatever is odd about it is refused.
+//! - A token is accepted for one algorithm, which is its key's, before one end, with one meaning: whatever is odd about it is refused.
 
 pub mod args;
 mod data_dir;
 mod engine;
 mod health;
 mod hex;
+mod jwks;
+mod jwt_crypto;
 mod key_file;
 mod metrics;
 mod problems;
@@ -33,4 +35,4 @@ pub use problems::{ConfigError, Problem, Problems};
 pub use sealing::Sealing;
 pub use secret::Secret;
 pub use shutdown::{Drained, Shutdown};
-pub use tokens::{Claims, LEEWAY_MAX_S, Role, TokenError, TokenKeys, TokenOptions};
+pub use tokens::{Claims, LEEWAY_MAX_S, Role, TokenError, TokenKeys, TokenOptions, TokenSources, is_name};

@@ -1,22 +1,24 @@
-//! Bearer tokens: JWTs signed with HMAC-SHA-256, made and checked.
+//! Bearer tokens: JWTs, made and checked with a secret of ours (HMAC-SHA-256), or checked with the public keys of another issuer (Ed25519,
+//! RSA).
 //!
-//! The algorithm is ours to choose, never the token's: what its header names is only compared. The signature is computed by `ring`
-//! through the library's provider interface, so that one implementation of HMAC is built, not a second one with RSA beside it.
+//! The algorithm is the key's, never the token's: what a header names is only compared. A header chooses among the keys by its `kid`, and
+//! brings none along: `jku`, `jwk`, `x5u` and their like are not looked at.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bulrush::clock::{Clock as _, SystemClock};
-use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{Error as JwtError, ErrorKind};
-use jsonwebtoken::signature::{Error as SignatureError, Signer, Verifier};
-use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, EncodingKey, Header, Validation};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use ring::hmac;
 use serde::{Deserialize, Serialize};
 
+use crate::jwks::{Jwks, KeySet};
 use crate::key_file::KEY_BYTES_MIN;
-use crate::{ConfigError, Problems, Secret};
+use crate::{ConfigError, Problems, Secret, jwt_crypto};
 
 /// Longest accepted difference between two clocks, s.
 pub const LEEWAY_MAX_S: u64 = 60;
@@ -76,6 +78,14 @@ pub struct Claims {
     pub tier: Option<String>,
 }
 
+impl Claims {
+    /// Whether a token could say this: every name has 1 to 200 bytes and no control character. Whatever else stands for somebody (an
+    /// API key, say) is held to the same.
+    pub fn are_usable(&self) -> bool {
+        is_name(&self.sub) && is_name(&self.tenant) && self.tier.as_deref().is_none_or(is_name)
+    }
+}
+
 /// Claims on the wire.
 #[derive(Serialize, Deserialize)]
 struct WireClaims {
@@ -120,12 +130,17 @@ pub enum TokenError {
         "the token's claims cannot be used: it needs sub, exp, and a role of user, viewer or admin if it names one"
     )]
     Claims,
+    /// There is no secret to sign with: tokens come from the issuer whose public keys are known.
+    #[error(
+        "this server signs no tokens, it only checks those of another issuer; get one there, or give the server a JWT_SECRET"
+    )]
+    NoSecret,
 }
 
 /// What is asked of a token beside its signature.
 #[derive(Debug, Clone, Default)]
 pub struct TokenOptions {
-    /// Who must have made it; anybody with the secret where none is named.
+    /// Who must have made it; anybody with a key that is known where none is named.
     pub issuer: Option<String>,
     /// For whom it must be. A token that names an audience is refused where none is set, as RFC 7519 asks.
     pub audience: Option<String>,
@@ -133,12 +148,25 @@ pub struct TokenOptions {
     pub leeway_s: Option<u64>,
 }
 
+/// Where the keys come from. At least one of `secret` and `jwks_file` is needed.
+#[derive(Debug, Clone, Default)]
+pub struct TokenSources {
+    /// Signs tokens, and checks those that it has signed (HS256).
+    pub secret: Option<Secret>,
+    /// The public keys of another issuer (EdDSA, RS256), as a JWKS file; read again when it changes.
+    pub jwks_file: Option<PathBuf>,
+    /// What [`TokenKeys::derive`] begins with; `secret`, where none is given.
+    pub root: Option<Secret>,
+}
+
 /// Makes and checks bearer tokens.
 #[derive(Clone)]
 pub struct TokenKeys {
-    signing: EncodingKey,
-    checking: DecodingKey,
-    validation: Validation,
+    /// To sign and to check with the secret, where there is one.
+    secret: Option<(EncodingKey, DecodingKey)>,
+    jwks: Option<Arc<Jwks>>,
+    /// What is asked of every token; for one of these algorithms at a time, which is that of its key.
+    validations: [(Algorithm, Validation); 3],
     options: TokenOptions,
     /// For what else needs a key that all instances share: see [`TokenKeys::derive`].
     root: hmac::Key,
@@ -147,7 +175,8 @@ pub struct TokenKeys {
 impl fmt::Debug for TokenKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TokenKeys")
-            .field("secret", &"***")
+            .field("secret", &self.secret.as_ref().map(|_| "***"))
+            .field("jwks", &self.jwks)
             .field("options", &self.options)
             .finish_non_exhaustive()
     }
@@ -157,23 +186,41 @@ impl TokenKeys {
     /// Keys from a secret of at least 32 bytes.
     ///
     /// # Errors
-    /// A secret that is too short or stands in everybody's examples, a leeway that is too long, an empty issuer or audience.
+    /// As [`TokenKeys::from_sources`].
     pub fn new(secret: &Secret, options: TokenOptions) -> Result<Self, ConfigError> {
+        Self::from_sources(&TokenSources { secret: Some(secret.clone()), ..TokenSources::default() }, options)
+    }
+
+    /// Keys from a secret, a JWKS file, or both. Each key accepts tokens of its own algorithm alone.
+    ///
+    /// # Errors
+    /// What is missing; a secret that is too short or stands in everybody's examples; a JWKS file that cannot be used; a leeway that is
+    /// too long, an empty issuer or audience.
+    pub fn from_sources(sources: &TokenSources, options: TokenOptions) -> Result<Self, ConfigError> {
         let mut problems = Problems::default();
-        let text = secret.expose();
-        let known = |example: &&str| text.to_ascii_lowercase().starts_with(*example);
-        if text.len() < KEY_BYTES_MIN || KNOWN_SECRETS.iter().any(known) {
-            problems.push(
+        if let Some(secret) = &sources.secret {
+            check_secret("JWT_SECRET", secret, &mut problems);
+        }
+        if let Some(root) = &sources.root {
+            check_secret("BULRUSH_SECRET", root, &mut problems);
+        }
+        match (&sources.secret, &sources.jwks_file, &sources.root) {
+            (None, None, _) => problems.push(
                 "JWT_SECRET",
-                format!(
-                    "has fewer than {KEY_BYTES_MIN} bytes or begins like an example's; make one with: openssl rand -hex 32"
-                ),
-            );
+                "is missing; give it or JWT_SECRET_FILE (make one with: openssl rand -hex 32), or the public keys of your issuer as \
+                 JWT_JWKS_FILE",
+            ),
+            (None, Some(_), None) => problems.push(
+                "BULRUSH_SECRET",
+                "is missing: the keys of JWT_JWKS_FILE only check tokens, and the server signs things of its own, such as the cursors of \
+                 lists; give it or BULRUSH_SECRET_FILE, the same to all instances (make one with: openssl rand -hex 32)",
+            ),
+            _ => {}
         }
-        let distinct: std::collections::HashSet<u8> = text.bytes().collect();
-        if text.len() >= KEY_BYTES_MIN && distinct.len() < 4 {
-            problems.push("JWT_SECRET", "repeats itself; make one with: openssl rand -hex 32");
-        }
+        let jwks = sources.jwks_file.as_ref().and_then(|path| {
+            let jwks = Jwks::open(path, Instant::now());
+            jwks.map_err(|wrong| problems.push("JWT_JWKS_FILE", wrong)).ok()
+        });
         let leeway_s = options.leeway_s.unwrap_or(LEEWAY_MAX_S);
         if leeway_s > LEEWAY_MAX_S {
             problems.push("JWT_LEEWAY", format!("is {leeway_s} s; at most {LEEWAY_MAX_S} s are accepted"));
@@ -184,8 +231,7 @@ impl TokenKeys {
             }
         }
         problems.finish()?;
-        // Once per process; who comes later finds the same one.
-        let _ = PROVIDER.install_default();
+        jwt_crypto::install();
         let mut validation = Validation::new(Algorithm::HS256);
         validation.leeway = leeway_s;
         validation.validate_nbf = true;
@@ -199,21 +245,37 @@ impl TokenKeys {
             required.push("aud");
         }
         validation.set_required_spec_claims(&required);
+        let for_algorithm = |algorithm| {
+            let mut validation = validation.clone();
+            validation.algorithms = vec![algorithm];
+            (algorithm, validation)
+        };
+        let root = sources.root.as_ref().or(sources.secret.as_ref()).map_or("", Secret::expose);
         Ok(Self {
-            signing: EncodingKey::from_secret(text.as_bytes()),
-            checking: DecodingKey::from_secret(text.as_bytes()),
-            validation,
+            secret: sources.secret.as_ref().map(|secret| {
+                let bytes = secret.expose().as_bytes();
+                (EncodingKey::from_secret(bytes), DecodingKey::from_secret(bytes))
+            }),
+            jwks: jwks.map(Arc::new),
+            validations: [Algorithm::HS256, Algorithm::EdDSA, Algorithm::RS256].map(for_algorithm),
             options,
-            root: hmac::Key::new(hmac::HMAC_SHA256, text.as_bytes()),
+            root: hmac::Key::new(hmac::HMAC_SHA256, root.as_bytes()),
         })
+    }
+
+    /// Whether there is a secret, so that [`TokenKeys::mint`] makes tokens.
+    pub fn can_mint(&self) -> bool {
+        self.secret.is_some()
     }
 
     /// A token that is good for so long from now.
     ///
     /// # Errors
-    /// [`TokenError::Claims`] for a subject or tenant that [`TokenKeys::verify`] would refuse.
+    /// [`TokenError::Claims`] for claims that [`TokenKeys::verify`] would refuse, [`TokenError::NoSecret`] where there is nothing to
+    /// sign with.
     pub fn mint(&self, claims: &Claims, good_for: Duration) -> Result<String, TokenError> {
-        if !is_name(&claims.sub) || !is_name(&claims.tenant) {
+        let (signing, _) = self.secret.as_ref().ok_or(TokenError::NoSecret)?;
+        if !claims.are_usable() {
             return Err(TokenError::Claims);
         }
         let now_s = SystemClock.now() / 1_000;
@@ -227,8 +289,7 @@ impl TokenKeys {
             iss: self.options.issuer.clone().map(Into::into),
             aud: self.options.audience.clone().map(Into::into),
         };
-        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &wire, &self.signing)
-            .map_err(|_| TokenError::Invalid)
+        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &wire, signing).map_err(|_| TokenError::Invalid)
     }
 
     /// What a token says, if it is one of ours and its time is now.
@@ -248,19 +309,48 @@ impl TokenKeys {
         if token.len() > TOKEN_BYTES_MAX || token.bytes().filter(|b| *b == b'.').count() != 2 {
             return Err(TokenError::Invalid);
         }
-        let decoded =
-            jsonwebtoken::decode::<WireClaims>(token, &self.checking, &self.validation).map_err(reason)?;
-        let wire = decoded.claims;
-        let tenant = wire.tenant.unwrap_or_else(|| TENANT_DEFAULT.to_owned());
-        if !is_name(&wire.sub) || !is_name(&tenant) || wire.tier.as_deref().is_some_and(|tier| !is_name(tier))
-        {
-            return Err(TokenError::Claims);
+        let header = jsonwebtoken::decode_header(token).map_err(|_| TokenError::Invalid)?;
+        // Something that a token must not be accepted without, and that nobody here knows (RFC 7515, 4.1.11).
+        if header.crit.is_some() {
+            return Err(TokenError::Invalid);
         }
-        let until_ms = wire.exp.saturating_add(self.validation.leeway).saturating_mul(1_000);
-        Ok((Claims { sub: wire.sub, tenant, role: wire.role, tier: wire.tier }, until_ms))
+        let keys = self.jwks.as_ref().map_or_else(Arc::default, |jwks| jwks.keys(Instant::now()));
+        let (algorithm, key) = self.key_of(&header, &keys).ok_or(TokenError::Invalid)?;
+        let (_, validation) =
+            self.validations.iter().find(|(known, _)| *known == algorithm).ok_or(TokenError::Invalid)?;
+        // This compares the header's algorithm with the key's, and refuses every other.
+        let decoded = jsonwebtoken::decode::<WireClaims>(token, key, validation).map_err(reason)?;
+        let wire = decoded.claims;
+        let claims = Claims {
+            sub: wire.sub,
+            tenant: wire.tenant.unwrap_or_else(|| TENANT_DEFAULT.to_owned()),
+            role: wire.role,
+            tier: wire.tier,
+        };
+        let until_ms = wire.exp.saturating_add(validation.leeway).saturating_mul(1_000);
+        if claims.are_usable() { Ok((claims, until_ms)) } else { Err(TokenError::Claims) }
     }
 
-    /// A key of 32 bytes for another purpose, the same in every process that has the secret; it tells nothing of the secret.
+    /// The one key that a token may have been signed with, and the algorithm of that key.
+    fn key_of<'k>(&'k self, header: &Header, keys: &'k KeySet) -> Option<(Algorithm, &'k DecodingKey)> {
+        // A kid that names a public key means that key: if the token says HS256 beside it, somebody tries to have the public key taken
+        // for a secret. Our own tokens have no kid and say HS256.
+        if let Some(key) = header.kid.as_deref().and_then(|kid| keys.find(Some(kid))) {
+            return Some((key.algorithm, &key.key));
+        }
+        if header.alg == Algorithm::HS256
+            && let Some((_, checking)) = &self.secret
+        {
+            return Some((Algorithm::HS256, checking));
+        }
+        if header.kid.is_some() {
+            return None;
+        }
+        keys.find(None).map(|key| (key.algorithm, &key.key))
+    }
+
+    /// A key of 32 bytes for another purpose, the same in every process that has the same `root` of
+    /// [`TokenSources`], or the same secret; it tells nothing of them.
     pub fn derive(&self, purpose: &str) -> [u8; 32] {
         let mut key = [0; 32];
         key.copy_from_slice(
@@ -270,8 +360,26 @@ impl TokenKeys {
     }
 }
 
-/// Whether a text can be a user's or a tenant's name.
-fn is_name(text: &str) -> bool {
+/// Notes what is wrong with a secret, without repeating it.
+fn check_secret(name: &str, secret: &Secret, problems: &mut Problems) {
+    let text = secret.expose();
+    let known = |example: &&str| text.to_ascii_lowercase().starts_with(*example);
+    if text.len() < KEY_BYTES_MIN || KNOWN_SECRETS.iter().any(known) {
+        problems.push(
+            name,
+            format!(
+                "has fewer than {KEY_BYTES_MIN} bytes or begins like an example's; make one with: openssl rand -hex 32"
+            ),
+        );
+    }
+    let distinct: std::collections::HashSet<u8> = text.bytes().collect();
+    if text.len() >= KEY_BYTES_MIN && distinct.len() < 4 {
+        problems.push(name, "repeats itself; make one with: openssl rand -hex 32");
+    }
+}
+
+/// Whether a text can be the name of a user, a tenant, a key: 1 to 200 bytes without control characters.
+pub fn is_name(text: &str) -> bool {
     (1..=NAME_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 
@@ -286,51 +394,6 @@ fn reason(error: JwtError) -> TokenError {
             TokenError::Claims
         }
         _ => TokenError::Invalid,
-    }
-}
-
-/// HMAC-SHA-256 by `ring`, for the library.
-static PROVIDER: CryptoProvider = CryptoProvider {
-    signer_factory: |algorithm, key| match (algorithm, key.family()) {
-        (Algorithm::HS256, AlgorithmFamily::Hmac) => {
-            Ok(Box::new(Hs256(hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes()))) as Box<dyn JwtSigner>)
-        }
-        _ => Err(ErrorKind::UnsupportedAlgorithm.into()),
-    },
-    verifier_factory: |algorithm, key| match (algorithm, key.family()) {
-        (Algorithm::HS256, AlgorithmFamily::Hmac) => {
-            let key = hmac::Key::new(hmac::HMAC_SHA256, key.try_get_as_bytes()?);
-            Ok(Box::new(Hs256(key)) as Box<dyn JwtVerifier>)
-        }
-        _ => Err(ErrorKind::UnsupportedAlgorithm.into()),
-    },
-    key_utils: KeyUtils::new_unimplemented(),
-};
-
-struct Hs256(hmac::Key);
-
-impl Signer<Vec<u8>> for Hs256 {
-    fn try_sign(&self, message: &[u8]) -> Result<Vec<u8>, SignatureError> {
-        Ok(hmac::sign(&self.0, message).as_ref().to_vec())
-    }
-}
-
-impl JwtSigner for Hs256 {
-    fn algorithm(&self) -> Algorithm {
-        Algorithm::HS256
-    }
-}
-
-impl Verifier<Vec<u8>> for Hs256 {
-    /// Compares in constant time, over the whole signature: a shorter one is another one.
-    fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), SignatureError> {
-        hmac::verify(&self.0, message, signature).map_err(|_| SignatureError::new())
-    }
-}
-
-impl JwtVerifier for Hs256 {
-    fn algorithm(&self) -> Algorithm {
-        Algorithm::HS256
     }
 }
 
