@@ -94,7 +94,9 @@ fn check(file: &str) {
         missing("", &snippet.answer, &found, &mut all);
         wrong.extend(all.into_iter().map(|what| format!("{}: {what}", snippet.name)));
         let job = found["data"]["jobId"].as_str().or(found["jobId"].as_str());
-        for (name, value) in [("JOB", job), ("FILE", found["fileId"].as_str()), ("PROPERTY", found["propertyId"].as_str())] {
+        for (name, value) in
+            [("JOB", job), ("FILE", found["fileId"].as_str()), ("PROPERTY", found["propertyId"].as_str())]
+        {
             if let Some(value) = value {
                 variables.insert(name.to_owned(), value.to_owned());
             }

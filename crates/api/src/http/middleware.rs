@@ -1,5 +1,8 @@
 //! Around every request: an id, bounds of its head, headers of the answer, counting and one line of log.
 
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderName, HeaderValue};
@@ -84,7 +87,14 @@ fn request_id(request: &ServiceRequest) -> String {
             && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
     };
     let given = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).filter(plain);
-    given.map_or_else(|| format!("{:016x}", getrandom::u64().unwrap_or_default()), str::to_owned)
+    given.map_or_else(new_id, str::to_owned)
+}
+
+/// An id that no other request of this process has, and hardly one of another process.
+fn new_id() -> String {
+    static PROCESS: LazyLock<u32> = LazyLock::new(|| getrandom::u32().unwrap_or_default());
+    static REQUESTS: AtomicU32 = AtomicU32::new(0);
+    format!("{:08x}{:08x}", *PROCESS, REQUESTS.fetch_add(1, Ordering::Relaxed))
 }
 
 fn check_head(request: &ServiceRequest) -> Result<(), Problem> {

@@ -3,7 +3,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 

@@ -2,13 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-
+use crate::common::{Answer, Fixture, Who, enrichment, form, start, start_with};
 use bulrush::model::QueueName;
 use bulrush_api::ApiConfig;
 use bulrush_catalog::Catalog;
 use bulrush_catalog::jobs::EnrichProperty;
 use bulrush_store::{DailyWeather, DayFeatures, Scope, Season, StoreError};
-use crate::common::{Answer, Fixture, Who, enrichment, form, start, start_with};
 use jiff::civil::{Date, date};
 use reqwest::Method;
 use serde_json::{Value, json};

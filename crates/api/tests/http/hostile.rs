@@ -76,7 +76,8 @@ async fn a_method_that_is_named_in_a_header_is_not_used() {
         assert_eq!(request.send().await.unwrap().status(), 200);
     }
     for method in [Method::TRACE, Method::PUT, Method::from_bytes(b"PURGE").unwrap()] {
-        let answer = Answer::of(api.as_who(Who::Ada, method, &format!("{JOBS}/{id}")).send().await.unwrap()).await;
+        let answer =
+            Answer::of(api.as_who(Who::Ada, method, &format!("{JOBS}/{id}")).send().await.unwrap()).await;
         assert_eq!(answer.problem(405), "method_not_allowed");
         assert_eq!(answer.header("allow"), "DELETE, PATCH, GET");
     }
@@ -93,7 +94,10 @@ async fn odd_json_is_taken_or_refused_and_comes_back_as_it_was() {
     let many: String = (0..50_000).map(|n| format!("\"k{n}\":{n},")).collect();
     let many = send(format!("{{\"data\":{{{}\"last\":1}}}}", many)).await.expect(202);
     let id = many["data"]["jobId"].as_str().unwrap();
-    assert_eq!(api.get(Who::Ada, &format!("{JOBS}/{id}")).await.expect(200)["data"]["data"]["k49999"], 49_999);
+    assert_eq!(
+        api.get(Who::Ada, &format!("{JOBS}/{id}")).await.expect(200)["data"]["data"]["k49999"],
+        49_999
+    );
     for data in [
         r#"{"__proto__":{"admin":true},"constructor":1}"#,
         r#"{"big":9007199254740993,"tiny":1e-320,"minus":-0.0,"long":123456789012345678901234567890}"#,
@@ -121,28 +125,41 @@ async fn odd_json_is_taken_or_refused_and_comes_back_as_it_was() {
         let answer = send((*bad).to_owned()).await;
         assert!(matches!(answer.status, 400 | 422), "{bad:.40}: {}", answer.status);
     }
-    assert_eq!(send(format!("{{\"data\":{{\"{}\":1}}}}", "k".repeat(2 << 20))).await.problem(413), "body_too_large");
+    assert_eq!(
+        send(format!("{{\"data\":{{\"{}\":1}}}}", "k".repeat(2 << 20))).await.problem(413),
+        "body_too_large"
+    );
 }
 
 #[tokio::test]
 async fn names_that_could_be_read_as_something_else_are_refused() {
     let api = start().await;
-    for name in ["a:b", "../x", "<b>", "a\r\nb", "ERR x\r\n+OK", "", "é", "a b", "{{7*7}}", "'; DROP TABLE jobs; --"] {
+    for name in
+        ["a:b", "../x", "<b>", "a\r\nb", "ERR x\r\n+OK", "", "é", "a b", "{{7*7}}", "'; DROP TABLE jobs; --"]
+    {
         let answer = api.post(Who::Ada, JOBS, &json!({"name": name})).await;
         assert_eq!(answer.fields(), ["name"], "{name:?}");
     }
     for id in ["a\r\nb", "\u{0}", "", &"x".repeat(201)] {
-        assert_eq!(api.post(Who::Ada, JOBS, &json!({"options": {"jobId": id}})).await.fields(), ["options.jobId"]);
+        assert_eq!(
+            api.post(Who::Ada, JOBS, &json!({"options": {"jobId": id}})).await.fields(),
+            ["options.jobId"]
+        );
     }
     // What is a name of the client's own is a text and nothing else.
-    for id in ["../x", "{q}:meta", "*", "[a-z]", "undefined", "null", "NaN", "🇺🇸", "'; DROP TABLE jobs; --"] {
+    for id in ["../x", "{q}:meta", "*", "[a-z]", "undefined", "null", "NaN", "🇺🇸", "'; DROP TABLE jobs; --"]
+    {
         let added = api.post(Who::Ada, JOBS, &json!({"options": {"jobId": id}})).await.expect(202);
         assert_eq!(added["data"]["clientId"], id);
         let again = api.post(Who::Ada, JOBS, &json!({"options": {"jobId": id}})).await.expect(200);
         assert_eq!(again["data"]["jobId"], added["data"]["jobId"]);
     }
     for query in ["sort=password%20desc", "order=1;select", "fields=*"] {
-        assert_eq!(api.get(Who::Ada, &format!("/api/v1/jobs?{query}")).await.status, 200, "what is unknown is not used");
+        assert_eq!(
+            api.get(Who::Ada, &format!("/api/v1/jobs?{query}")).await.status,
+            200,
+            "what is unknown is not used"
+        );
     }
     for query in ["status=failed'%20OR%201=1", "status[]=failed", "queue=*", "queue=forecast%00"] {
         let answer = api.get(Who::Ada, &format!("/api/v1/jobs?{query}")).await;

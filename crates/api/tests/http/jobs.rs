@@ -2,15 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-
 use std::collections::HashSet;
 use std::time::Duration;
 
+use crate::common::{Answer, Fixture, Who, start, start_with};
 use bulrush::model::{JobState, Outcome, Progress};
 use bulrush::port::{AdminCommand, Update, UpdateChange};
 use bulrush_api::ApiConfig;
 use bulrush_catalog::Catalog;
-use crate::common::{Answer, Fixture, Who, start, start_with};
 use reqwest::Method;
 use serde_json::{Value, json};
 

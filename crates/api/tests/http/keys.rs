@@ -2,9 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-
-use bulrush_store::{NewApiKey, Owner, Scope, now_ms};
 use crate::common::{Answer, Fixture, Who, start};
+use bulrush_store::{NewApiKey, Owner, Scope, now_ms};
 use reqwest::Method;
 use serde_json::json;
 

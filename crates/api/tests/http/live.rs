@@ -2,14 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-
 use std::time::Duration;
 
+use crate::common::{Answer, DEADLINE, Fixture, Who, start, start_with, start_without_leeway};
 use bulrush::model::{Outcome, Progress, QueueName};
 use bulrush::port::{Update, UpdateChange};
 use bulrush_api::ApiConfig;
 use bulrush_catalog::Catalog;
-use crate::common::{Answer, DEADLINE, Fixture, Who, start, start_with, start_without_leeway};
 use futures_util::StreamExt as _;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};

@@ -2,13 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-
 use std::collections::HashSet;
 
+use crate::common::{Answer, Fixture, Who, start, start_with};
 use bulrush::model::{ErrorKind, JobError, Outcome};
 use bulrush_api::ApiConfig;
 use bulrush_catalog::Catalog;
-use crate::common::{Answer, Fixture, Who, start, start_with};
 use reqwest::Method;
 use serde_json::{Value, json};
 

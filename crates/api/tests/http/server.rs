@@ -2,15 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use crate::common::{Answer, DEADLINE, Fixture, Who, bind, start, start_with};
 use bulrush_api::{ApiConfig, MetricsAccess};
 use bulrush_catalog::Catalog;
 use bulrush_service::Drained;
-use crate::common::{Answer, DEADLINE, Fixture, Who, bind, start, start_with};
 use reqwest::Method;
 use serde_json::{Value, json};
 

@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-
 use crate::common::{Answer, Fixture, Who, start};
 use reqwest::Method;
 use serde_json::{Value, json};

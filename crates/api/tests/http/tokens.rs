@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-
 use std::time::Duration;
 
 use crate::common::{Answer, Who, start};
