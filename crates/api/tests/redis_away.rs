@@ -73,7 +73,7 @@ async fn a_server_that_is_killed_and_comes_back_costs_no_acknowledged_job() {
     for key in &before {
         add(&api, key).await.expect(202);
     }
-    redis.kill().await;
+    redis.kill();
     refused(&api, &during).await;
     redis.start_again().await;
     settle(&api, &[before, during].concat()).await;

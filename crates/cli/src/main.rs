@@ -25,6 +25,7 @@ struct Arguments {
 }
 
 #[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "one is made for each run of the program")]
 enum Command {
     /// Run the main job from end to end in one process, then keep serving
     Demo(demo::DemoArguments),

@@ -52,6 +52,7 @@ pub struct Detail<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     group: Option<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
     tags: Vec<&'a str>,
 }
 

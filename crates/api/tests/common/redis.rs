@@ -53,12 +53,13 @@ impl Redis {
         assert!(sent.expect("kill can be run").success());
     }
 
-    /// Kills it and starts it again on what it has kept.
-    pub async fn kill(&mut self) {
+    /// Kills it as a power cut would.
+    pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
+    /// Starts it again on what it has kept.
     pub async fn start_again(&mut self) {
         self.child = Self::spawn(&self.folder);
         until("the server answers again", async || self.answers()).await;
