@@ -1,10 +1,12 @@
 //! The `bulrush` command: parses its arguments and calls the module of the command's name.
 
 mod bench;
+mod database;
 mod demo;
 mod doctor;
 mod engine;
 mod job;
+mod key;
 mod platform;
 mod queue;
 mod serve;
@@ -41,6 +43,8 @@ enum Command {
     Doctor(doctor::DoctorArguments),
     /// Make bearer tokens
     Token(token::TokenArguments),
+    /// Issue, list and revoke API keys
+    Key(key::KeyArguments),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -54,6 +58,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Job(arguments) => runtime()?.block_on(job::run(arguments)),
         Command::Doctor(arguments) => return Ok(runtime()?.block_on(doctor::run(arguments))),
         Command::Token(arguments) => token::run(arguments),
+        Command::Key(arguments) => runtime()?.block_on(key::run(arguments)),
     }?;
     Ok(ExitCode::SUCCESS)
 }

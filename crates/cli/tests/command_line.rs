@@ -276,3 +276,82 @@ fn bad_arguments_are_answered_with_what_is_accepted() {
         assert!(!said.contains("secret"), "{said}");
     }
 }
+
+#[test]
+fn a_key_is_issued_once_listed_without_its_text_and_revoked_for_good() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let data = path(folder.path());
+    let made = run(&[
+        "key", "create", "--data", data, "--sub", "ada", "--tenant", "acme", "--name", "import", "--days",
+        "30",
+    ]);
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    let key = text(&made.stdout);
+    assert_eq!(key.lines().count(), 1, "the key and nothing else: {key:?}");
+    let prefix = key.split('_').nth(1).expect("it has a prefix").to_owned();
+    let told = text(&made.stderr);
+    assert!(told.contains("not shown again") && !told.contains(key.trim()), "{told}");
+
+    let other = run(&[
+        "key", "create", "--json", "--data", data, "--sub", "bob", "--role", "viewer", "--name", "board",
+    ]);
+    let other: serde_json::Value = serde_json::from_slice(&other.stdout).expect("one JSON object");
+    assert_eq!((other["tenant"].as_str(), other["role"].as_str()), (Some("default"), Some("viewer")));
+    assert!(other["key"].as_str().is_some_and(|key| key.starts_with("blr_")), "{other}");
+    assert!(other["expiresAt"].is_null(), "{other}");
+
+    let listed = run(&["key", "list", "--data", data]);
+    let said = text(&listed.stdout);
+    for part in [&prefix, "import", "ada", "acme", "good", "board", "bob"] {
+        assert!(said.contains(part), "{part:?} is missing in:\n{said}");
+    }
+    assert!(!said.contains(key.trim()) && !said.contains(key.trim().rsplit('_').next().unwrap()), "{said}");
+
+    let list = |more: &[&str]| {
+        let ran = run(&[&["key", "list", "--json", "--data", data], more].concat());
+        assert!(ran.status.success(), "{}", text(&ran.stderr));
+        let lines = text(&ran.stdout);
+        lines
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("JSON"))
+            .collect::<Vec<serde_json::Value>>()
+    };
+    assert_eq!(list(&[]).len(), 2);
+    assert!(list(&["--tenant", "acme", "--sub", "bob"]).is_empty());
+    let row = &list(&["--tenant", "acme"])[0];
+    assert_eq!((row["prefix"].as_str(), row["state"].as_str()), (Some(prefix.as_str()), Some("good")));
+    assert!(row.get("key").is_none());
+    let days = (row["expiresAt"].as_i64().unwrap() - row["createdAt"].as_i64().unwrap()) / 86_400_000;
+    assert!((29..=30).contains(&days), "{row}");
+
+    let id = row["id"].as_str().expect("an id");
+    let revoked = run(&["key", "revoke", id, "--data", data]);
+    assert!(revoked.status.success(), "{}", text(&revoked.stderr));
+    assert_eq!(list(&["--tenant", "acme"])[0]["state"], "revoked");
+    assert_eq!(list(&["--tenant", "default"])[0]["state"], "good", "the other one stays");
+}
+
+#[test]
+fn what_is_wrong_with_a_command_on_keys_is_told_with_what_to_do() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (data, absent) = (path(folder.path()), folder.path().join("absent"));
+    let new = ["--sub", "ada", "--name", "x"];
+    for (arguments, word) in [
+        (vec!["key", "list"], "--data DIR"),
+        (vec!["key", "list", "--data", path(&absent)], "is no data folder"),
+        (vec!["key", "list", "--database", "postgres://u:canary@h/d"], "sqlite:PATH"),
+        (vec!["key", "list", "--data", data, "--sub", "ada"], "--tenant"),
+        (vec!["key", "revoke", "no-such", "--data", data], "bulrush key list"),
+        (vec!["key", "create", "--data", data, "--sub", "", "--name", "x"], "--sub must have"),
+        (vec!["key", "create", "--data", data, "--sub", "a\nb", "--name", "x"], "--sub must have"),
+        ([&["key", "create", "--data", data, "--role", "root"], &new[..]].concat(), "user, viewer or admin"),
+        ([&["key", "create", "--data", data, "--days", "0"], &new[..]].concat(), "1..=3660"),
+    ] {
+        let ran = run(&arguments);
+        let said = text(&ran.stderr);
+        assert!(!ran.status.success() && ran.stdout.is_empty(), "{arguments:?}: {said}");
+        assert!(said.contains(word), "{arguments:?} does not say {word:?}: {said}");
+        assert!(!said.contains("canary"), "{said}");
+    }
+    assert!(!absent.exists(), "a mistyped folder does not become one");
+}

@@ -1,0 +1,44 @@
+//! Which database a command works on, and how to get at it.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+use bulrush_service::{DataDir, Secret};
+use bulrush_store::Store;
+use clap::Args;
+
+/// Which database.
+#[derive(Debug, Clone, Args)]
+pub struct DatabaseArguments {
+    /// The database: sqlite:PATH. As for `bulrush serve`, it goes before the one in --data. It may hold a password and is never printed
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL", global = true)]
+    database: Option<Secret>,
+    /// The data folder of a server; its database is in it. The server may be running
+    #[arg(long, value_name = "DIR", global = true)]
+    data: Option<PathBuf>,
+}
+
+impl DatabaseArguments {
+    /// Opens the database that they name and brings its tables up to date.
+    pub async fn open(&self) -> anyhow::Result<Store> {
+        let url = match (&self.database, &self.data) {
+            (Some(url), _) => url.expose().to_owned(),
+            (None, Some(data)) => {
+                // A mistyped folder must not become one.
+                if !data.is_dir() {
+                    bail!(
+                        "{} is no data folder; give the folder that `bulrush serve --data` uses",
+                        data.display()
+                    );
+                }
+                DataDir::open(data)?.database_url()
+            }
+            (None, None) => {
+                bail!("which database? give --data DIR (the folder of `bulrush serve`) or --database URL")
+            }
+        };
+        let store = Store::open(&url).await.context("the database could not be opened")?;
+        store.migrate().await.context("the database could not be brought up to date")?;
+        Ok(store)
+    }
+}
