@@ -40,6 +40,12 @@ pub fn page(document: &Value) -> String {
             tags.push(tag);
         }
     }
+    // What every client needs comes first, and what only machines ask for last.
+    tags.sort_by_key(|tag| match *tag {
+        "jobs" => 0,
+        "operation" => 2,
+        _ => 1,
+    });
     for tag in tags {
         let _ = write!(out, "<h2>{}</h2>", escape(tag));
         for (path, method, operation) in operations.iter().filter(|(_, _, op)| op["tags"][0] == tag) {
