@@ -1,10 +1,14 @@
 // An Express server in front of BullMQ as its documentation has it: a bearer token, a JSON body, add and get. One process, as Node runs.
+import { createSecretKey } from 'node:crypto';
+
 import { Queue } from 'bullmq';
 import express from 'express';
 import IORedis from 'ioredis';
 import jwt from 'jsonwebtoken';
 
 const [, , redis, port, secret] = process.argv;
+// Made once: made anew for each request, it would take longer than the check.
+const key = createSecretKey(Buffer.from(secret));
 const connection = new IORedis(redis, { maxRetriesPerRequest: null });
 const queues = { forecast: new Queue('forecast', { connection }) };
 
@@ -14,7 +18,7 @@ app.use(express.json({ limit: '1mb' }));
 app.use((request, response, next) => {
   try {
     const token = (request.headers.authorization ?? '').replace(/^Bearer /, '');
-    request.user = jwt.verify(token, secret, { algorithms: ['HS256'] });
+    request.user = jwt.verify(token, key, { algorithms: ['HS256'] });
     next();
   } catch {
     response.status(401).json({ success: false });

@@ -131,7 +131,7 @@ pub struct ApiArgs {
     /// A port of its own for metrics and health: /metrics is then not on the public port. 0 takes a free one.
     #[arg(long, env = "BULRUSH_API_METRICS_PORT")]
     pub metrics_port: Option<u16>,
-    /// Origins whose pages may call the API from a browser, separated by commas: https://app.example.com.
+    /// Origins whose pages may call the API from a browser, separated by commas: scheme and host, as in `https://app.example.com`.
     #[arg(long, env = "BULRUSH_API_CORS_ORIGINS", value_delimiter = ',', value_name = "ORIGIN")]
     pub cors_origins: Vec<String>,
     /// Requests a second that one user may send, with bursts of twice as many; 0 for no limit. Each process counts by itself.
