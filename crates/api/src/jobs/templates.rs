@@ -388,6 +388,7 @@ async fn run(
     may_add(&principal, queue)?;
     let place = format!("template {} {}", template.id, template.version);
     let idempotency = Idempotency::of(&request, &place, &body)?;
+    let (data, sealed) = without_secrets(queue, data, ask.data.as_ref())?;
     let data = merged(data, ask.data)?;
     let options: Value =
         serde_json::from_str(&merged(options, ask.options)?).map_err(|e| Problem::internal(&e))?;
@@ -396,7 +397,12 @@ async fn run(
     let mut problems = PayloadProblems::default();
     let checked = job.check((&state, deps), &principal, queue, &called, &mut problems).await?;
     problems.into_result()?;
-    let checked = checked.ok_or_else(|| Problem::field("jobName", "is not a job of this queue any more"))?;
+    let mut checked =
+        checked.ok_or_else(|| Problem::field("jobName", "is not a job of this queue any more"))?;
+    if !sealed.is_empty() {
+        checked.data =
+            Bytes::from(merged(String::from_utf8_lossy(&checked.data).into_owned(), Some(sealed))?);
+    }
     let (name, client_id) = (checked.name.clone(), checked.options.job_id.clone());
     let job = checked.into_job(&principal, idempotency.as_ref(), traceparent(&request).as_deref())?;
     let added = enqueue(deps, queue, job).await?;
@@ -405,6 +411,29 @@ async fn run(
     let mut response = if added.is_new { HttpResponse::Accepted() } else { HttpResponse::Ok() };
     response.insert_header((header::LOCATION, location(flavor, queue, &added)));
     Ok(response.json(AddedAnswer::new(data)))
+}
+
+/// The data of a template without the secrets that were sealed when it was kept, and those apart: sealed once more, no worker could
+/// open them. What is given anew this time is sealed like any other.
+fn without_secrets(
+    queue: &Queue,
+    text: String,
+    given: Option<&Map<String, Value>>,
+) -> Result<(String, Map<String, Value>), Problem> {
+    if !queue.has_secrets() {
+        return Ok((text, Map::new()));
+    }
+    let mut map: Map<String, Value> =
+        serde_json::from_str(&text).map_err(|error| Problem::internal(&error))?;
+    let mut sealed = Map::new();
+    for name in queue.entry().jobs.iter().flat_map(|kind| kind.hidden) {
+        if let Some(secret) = map.remove(*name)
+            && given.is_none_or(|given| !given.contains_key(*name))
+        {
+            sealed.insert((*name).to_owned(), secret);
+        }
+    }
+    Ok((Value::Object(map).to_string(), sealed))
 }
 
 /// A JSON object with some members replaced; byte for byte the same without any.
