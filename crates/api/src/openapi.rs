@@ -129,7 +129,7 @@ pub fn build() -> Value {
         settings.meta_schema = None;
     });
     let mut generator = settings.into_generator();
-    let problem = generator.subschema_for::<ProblemBody>().to_value();
+    generator.subschema_for::<ProblemBody>();
     let mut paths: Map<String, Value> = Map::new();
     for route in routes::all() {
         let operation = operation(&route, &mut generator);
@@ -139,12 +139,6 @@ pub fn build() -> Value {
     }
     let components = json!({
         "schemas": generator.take_definitions(true),
-        "responses": {
-            "Problem": {
-                "description": "A problem (RFC 9457). Its `code` says which.",
-                "content": {"application/problem+json": {"schema": problem}},
-            },
-        },
         "securitySchemes": {
             "bearer": {
                 "type": "http",

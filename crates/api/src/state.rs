@@ -10,6 +10,7 @@ use bulrush::{Producer, Reader};
 use bulrush_catalog::{Catalog, Queue, Sealer};
 use bulrush_service::{Health, Metrics, QueueSnapshot, Sealing, Shutdown, StorePool, TokenKeys};
 use bulrush_store::{Objects, Store};
+use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 use tokio::time::{Duration, Instant};
 
@@ -98,6 +99,7 @@ pub(crate) struct State {
     pub keys: Keys,
     pub reads: Reads,
     hub: OnceLock<Arc<Hub>>,
+    runtime: Handle,
     deps: OnceLock<Deps>,
     snapshot: Mutex<Option<(Instant, Arc<QueueSnapshot>)>>,
     workers: Mutex<Option<(Instant, Arc<Workers>)>>,
@@ -107,6 +109,7 @@ pub(crate) struct State {
 pub(crate) type Workers = Vec<(QueueName, Vec<WorkerState>)>;
 
 impl State {
+    /// To be called within the runtime that outlives the server's threads.
     pub fn new(config: ApiConfig, shared: Shared) -> Self {
         let cursor_key =
             ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &shared.tokens.derive("cursors of lists"));
@@ -123,6 +126,7 @@ impl State {
             keys: Keys::default(),
             reads,
             hub: OnceLock::new(),
+            runtime: Handle::current(),
             deps: OnceLock::new(),
             snapshot: Mutex::default(),
             workers: Mutex::default(),
@@ -189,7 +193,9 @@ impl State {
 
     /// What happens, for those who listen.
     pub fn hub(&self, deps: &Deps) -> Arc<Hub> {
-        self.hub.get_or_init(|| Hub::new(deps.clone(), self.shared.catalog.clone())).clone()
+        self.hub
+            .get_or_init(|| Hub::new(deps.clone(), self.shared.catalog.clone(), self.runtime.clone()))
+            .clone()
     }
 
     /// How busy the database is.

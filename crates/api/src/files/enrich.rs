@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::files::{property, read};
 use crate::http::Flavor;
 use crate::http::auth::Principal;
-use crate::http::body::{is_empty, read_json};
+use crate::http::body::read_optional_json;
 use crate::http::problem::Problem;
 use crate::jobs::ask::Checked;
 use crate::jobs::enqueue::{Idempotency, enqueue, traceparent};
@@ -29,12 +29,8 @@ pub async fn enrich(
     state: web::Data<State>,
 ) -> Result<HttpResponse, Problem> {
     let deps = state.deps()?;
-    let body = if is_empty(&request) {
-        Bytes::new()
-    } else {
-        read_json(&request, payload, &state, state.config.json_max).await?.bytes()
-    };
-    let asked: Map<String, Value> = if body.iter().all(u8::is_ascii_whitespace) {
+    let body = read_optional_json(&request, payload, &state).await?;
+    let asked: Map<String, Value> = if body.is_blank() {
         Map::new()
     } else {
         serde_json::from_slice(&body).map_err(|error| {

@@ -6,8 +6,8 @@ use actix_web::http::{StatusCode, header};
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest, dev};
 use bulrush::clock::{Clock as _, SystemClock};
 use bulrush::model::{Owner, Scope};
-use bulrush_service::{Role, Secret, TokenError};
-use bulrush_store::Scope as RowScope;
+use bulrush_service::{Role, TokenError};
+use bulrush_store::{Owner as RowOwner, Scope as RowScope};
 
 use crate::http::keys;
 use crate::http::problem::Problem;
@@ -21,8 +21,8 @@ pub struct Principal {
     pub role: Role,
     /// Until when their credentials are good, ms since 1970: what outlives a request looks at it again.
     pub valid_until_ms: u64,
-    /// The API key that they came with.
-    pub key: Option<Secret>,
+    /// The id of the API key that they came with.
+    pub key: Option<String>,
 }
 
 impl Principal {
@@ -33,6 +33,11 @@ impl Principal {
             Role::Viewer => RowScope::Tenant(self.owner.tenant.clone()),
             Role::Admin => RowScope::All,
         }
+    }
+
+    /// To whom the rows belong that they make.
+    pub fn row_owner(&self) -> RowOwner {
+        RowOwner::new(&self.owner.tenant, &self.owner.user)
     }
 
     /// The jobs that they may see, and change unless they only read.
@@ -51,11 +56,7 @@ impl Principal {
         }
         match &self.key {
             None => true,
-            // An outage says nothing of a key.
-            Some(key) => match state.keys.identify(state, key.expose()).await {
-                Ok(_) => true,
-                Err(problem) => !problem.is_of_caller(),
-            },
+            Some(id) => keys::is_good(state, id).await,
         }
     }
 

@@ -45,16 +45,17 @@ impl BodyMemory {
     }
 }
 
-/// A body, and the memory that it counts for.
+/// A body, and the memory that it counts for as long as it is looked at.
+#[derive(Default)]
 pub struct Body {
     bytes: Bytes,
     _memory: Option<OwnedSemaphorePermit>,
 }
 
 impl Body {
-    /// The bytes alone, where they are kept no longer than the request is answered.
-    pub fn bytes(&self) -> Bytes {
-        self.bytes.clone()
+    /// Whether it says nothing.
+    pub fn is_blank(&self) -> bool {
+        self.bytes.iter().all(u8::is_ascii_whitespace)
     }
 }
 
@@ -113,10 +114,18 @@ pub async fn read_json(
     }
 }
 
-/// Whether there is a body at all.
-pub fn is_empty(request: &HttpRequest) -> bool {
+/// Reads a JSON body that may be left out, and its type with it.
+pub async fn read_optional_json(
+    request: &HttpRequest,
+    payload: web::Payload,
+    state: &State,
+) -> Result<Body, Problem> {
     let length = request.headers().get(header::CONTENT_LENGTH);
-    !request.headers().contains_key(header::TRANSFER_ENCODING) && length.is_none_or(|length| length == "0")
+    let is_chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
+    if !is_chunked && length.is_none_or(|length| length == "0") {
+        return Ok(Body::default());
+    }
+    read_json(request, payload, state, state.config.json_max).await
 }
 
 /// Refuses a compressed body.

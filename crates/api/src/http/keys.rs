@@ -8,7 +8,7 @@ use std::time::Duration;
 use actix_web::http::StatusCode;
 use bulrush::clock::{Clock as _, SystemClock};
 use bulrush::model::Owner;
-use bulrush_service::Secret;
+use bulrush_store::{Scope, now_ms};
 use governor::clock::DefaultClock;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
@@ -30,7 +30,7 @@ const FAILURES_PER_S: NonZeroU32 = NonZeroU32::new(20).expect("twenty is not zer
 
 /// The keys that were good a moment ago.
 pub struct Keys {
-    /// By SHA-256, so that no key lies in memory for longer than a request.
+    /// By the SHA-256 of the key, so that none lies in memory for longer than a request.
     good: Mutex<HashMap<[u8; 32], (Principal, Instant)>>,
     failures: RateLimiter<NotKeyed, InMemoryState, DefaultClock>,
 }
@@ -41,12 +41,25 @@ impl Default for Keys {
     }
 }
 
+/// Whether a key that was good is so still, as the store says now. An outage says nothing of a key.
+pub async fn is_good(state: &State, id: &str) -> bool {
+    let Ok(deps) = state.deps() else { return true };
+    match deps.store.api_keys().get(&Scope::All, id).await {
+        Ok(key) => key.is_some_and(|key| key.is_good_at(now_ms())),
+        Err(error) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "a key could not be looked at again");
+            true
+        }
+    }
+}
+
 impl Keys {
     /// Who has this key.
     pub async fn identify(&self, state: &State, text: &str) -> Result<Principal, Problem> {
         let hash: [u8; 32] = Sha256::digest(text.as_bytes()).into();
         if let Some((principal, at)) = self.good.lock().unwrap_or_else(PoisonError::into_inner).get(&hash)
             && at.elapsed() < GOOD_FOR
+            && SystemClock.now() < principal.valid_until_ms
         {
             return Ok(principal.clone());
         }
@@ -70,7 +83,7 @@ impl Keys {
             owner: Owner { tenant: key.owner.tenant, user: key.owner.user },
             role,
             valid_until_ms: key.expires_at_ms.map_or(u64::MAX, i64::unsigned_abs),
-            key: Some(Secret::new(text)),
+            key: Some(key.id.clone()),
         };
         // For people who look which keys are used; a request does not fail for it.
         if let Err(error) = keys.touch(&key.id, now).await {

@@ -116,11 +116,6 @@ impl Problem {
         self
     }
 
-    /// Whether it is the caller's to mend.
-    pub fn is_of_caller(&self) -> bool {
-        self.0.status.is_client_error()
-    }
-
     /// Adds a member to the body.
     pub fn with(mut self, name: &str, value: Value) -> Self {
         self.0.fields.insert(name.to_owned(), value);

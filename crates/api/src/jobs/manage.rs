@@ -2,7 +2,7 @@
 
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
-use bulrush::model::{JobId, JobState, NewJob, When};
+use bulrush::model::{JobId, JobState, When};
 use bulrush::port::{AdminCommand, AdminResult};
 use bulrush_catalog::{PayloadProblems, Queue};
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::http::Flavor;
 use crate::http::auth::Principal;
-use crate::http::body::{is_empty, read_json};
+use crate::http::body::{Body, read_json, read_optional_json};
 use crate::http::problem::Problem;
 use crate::http::route::{Route, Who};
 use crate::jobs::ask::{check_data, parse};
@@ -181,12 +181,8 @@ async fn remove(
     path: web::Path<(String, String)>,
     state: web::Data<State>,
 ) -> Result<HttpResponse, Problem> {
-    let deps = state.deps()?;
-    let asked = path.1.clone();
-    let (queue, job) = named(&state, deps, &principal, path.into_inner()).await?;
-    let id = job.id();
-    order(deps, &principal, queue, (id, &asked), AdminCommand::Remove(vec![id.clone()])).await?;
-    Ok(HttpResponse::Ok().json(Said::new("Job removed successfully")))
+    let command = |id| AdminCommand::Remove(vec![id]);
+    one(&principal, path.into_inner(), &state, command, "Job removed successfully").await
 }
 
 async fn promote(
@@ -194,12 +190,23 @@ async fn promote(
     path: web::Path<(String, String)>,
     state: web::Data<State>,
 ) -> Result<HttpResponse, Problem> {
+    let command = |id| AdminCommand::Promote(vec![id]);
+    one(&principal, path.into_inner(), &state, command, "Job promoted successfully").await
+}
+
+/// Does one thing to the job of a path, and says so.
+async fn one(
+    principal: &Principal,
+    path: (String, String),
+    state: &State,
+    command: impl FnOnce(JobId) -> AdminCommand,
+    message: &'static str,
+) -> Result<HttpResponse, Problem> {
     let deps = state.deps()?;
     let asked = path.1.clone();
-    let (queue, job) = named(&state, deps, &principal, path.into_inner()).await?;
-    let id = job.id();
-    order(deps, &principal, queue, (id, &asked), AdminCommand::Promote(vec![id.clone()])).await?;
-    Ok(HttpResponse::Ok().json(Said::new("Job promoted successfully")))
+    let (queue, job) = named(state, deps, principal, path).await?;
+    order(deps, principal, queue, (job.id(), &asked), command(job.id().clone())).await?;
+    Ok(HttpResponse::Ok().json(Said::new(message)))
 }
 
 async fn cancel(
@@ -230,7 +237,7 @@ async fn retry_in_queue(
 ) -> Result<HttpResponse, Problem> {
     let deps = state.deps()?;
     let (called, asked) = path.into_inner();
-    let body = optional_body(&request, payload, &state).await?;
+    let body = read_optional_json(&request, payload, &state).await?;
     let (queue, job) = named(&state, deps, &principal, (called, asked.clone())).await?;
     retry(&state, deps, &principal, queue, &job, &asked, &body).await
 }
@@ -243,21 +250,10 @@ async fn retry_anywhere(
     state: web::Data<State>,
 ) -> Result<HttpResponse, Problem> {
     let deps = state.deps()?;
-    let body = optional_body(&request, payload, &state).await?;
+    let body = read_optional_json(&request, payload, &state).await?;
     let found = find_anywhere(&state, deps, &principal, &path).await?;
     let (queue, job) = found.ok_or_else(|| Problem::unknown_job(&path))?;
     retry(&state, deps, &principal, queue, &job, &path, &body).await
-}
-
-async fn optional_body(
-    request: &HttpRequest,
-    payload: web::Payload,
-    state: &State,
-) -> Result<Bytes, Problem> {
-    if is_empty(request) {
-        return Ok(Bytes::new());
-    }
-    read_json(request, payload, state, state.config.json_max).await.map(|body| body.bytes())
 }
 
 async fn retry(
@@ -267,13 +263,10 @@ async fn retry(
     queue: &Queue,
     job: &bulrush::model::JobView,
     asked: &str,
-    body: &[u8],
+    body: &Body,
 ) -> Result<HttpResponse, Problem> {
-    let ask: RetryAsk<'_> = if body.iter().all(u8::is_ascii_whitespace) {
-        RetryAsk { data: None }
-    } else {
-        parse(body, "{\"data\": {…}}, or nothing")?
-    };
+    let ask: RetryAsk<'_> =
+        if body.is_blank() { RetryAsk { data: None } } else { parse(body, "{\"data\": {…}}, or nothing")? };
     let data = match ask.data {
         None => None,
         Some(data) => Some(new_data(state, deps, principal, queue, job, data).await?),
@@ -355,7 +348,6 @@ async fn change(
         order(deps, &principal, queue, whose, AdminCommand::SetData { id: id.clone(), data }).await?;
     }
     if let Some(priority) = options.priority {
-        let priority = priority.min(NewJob::PRIORITY_MAX);
         order(deps, &principal, queue, whose, AdminCommand::SetPriority { id: id.clone(), priority }).await?;
     }
     if timed {

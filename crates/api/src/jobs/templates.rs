@@ -3,7 +3,7 @@
 use actix_web::http::{Method, StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bulrush_catalog::{PayloadProblems, Queue};
-use bulrush_store::{Owner as RowOwner, Template, TemplateContent, TemplateCreated, TemplateUpdated};
+use bulrush_store::{Template, TemplateContent, TemplateCreated, TemplateUpdated};
 use bytes::Bytes;
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use crate::http::Flavor;
 use crate::http::auth::Principal;
-use crate::http::body::{is_empty, read_json};
+use crate::http::body::{read_json, read_optional_json};
 use crate::http::problem::Problem;
 use crate::http::query::Query;
 use crate::http::route::{Route, Who};
@@ -299,8 +299,7 @@ async fn create(
     let deps = state.deps()?;
     let body = read_json(&request, payload, &state, state.config.json_max).await?;
     let content = content(&state, deps, &principal, &body).await?;
-    let owner = RowOwner::new(&principal.owner.tenant, &principal.owner.user);
-    match deps.store.templates().create(&owner, &content, TEMPLATES_MAX).await? {
+    match deps.store.templates().create(&principal.row_owner(), &content, TEMPLATES_MAX).await? {
         TemplateCreated::Yes(template) => {
             let mut response = HttpResponse::Created();
             let place = format!("{}/templates/{}", Flavor::of(&request).prefix(), template.id);
@@ -372,12 +371,8 @@ async fn run(
     state: web::Data<State>,
 ) -> Result<HttpResponse, Problem> {
     let deps = state.deps()?;
-    let body = if is_empty(&request) {
-        Bytes::new()
-    } else {
-        read_json(&request, payload, &state, state.config.json_max).await?.bytes()
-    };
-    let ask: RunAsk = if body.iter().all(u8::is_ascii_whitespace) {
+    let body = read_optional_json(&request, payload, &state).await?;
+    let ask: RunAsk = if body.is_blank() {
         RunAsk::default()
     } else {
         parse(&body, "{\"data\": {…}, \"options\": {…}}, or nothing")?

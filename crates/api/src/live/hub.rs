@@ -9,6 +9,7 @@ use bulrush::model::{Event, EventKind, JobId, JobView, Owner, Scope};
 use bulrush_catalog::Catalog;
 use bytes::Bytes;
 use serde::Serialize;
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::position::Positions;
@@ -45,6 +46,7 @@ pub struct Hub {
     starting: tokio::sync::Mutex<()>,
     catching_up: Arc<Semaphore>,
     streams: Arc<AtomicUsize>,
+    runtime: Handle,
 }
 
 #[derive(Default)]
@@ -108,7 +110,8 @@ struct Told<'a> {
 }
 
 impl Hub {
-    pub fn new(deps: Deps, catalog: Arc<Catalog>) -> Arc<Self> {
+    /// A hub whose readers run on `runtime`.
+    pub fn new(deps: Deps, catalog: Arc<Catalog>, runtime: Handle) -> Arc<Self> {
         let n = catalog.queues().len();
         let prefixes = catalog.queues().iter().map(|queue| queue.entry().prefix).collect();
         let table = Table { at: vec![0; n], read: vec![false; n], ..Table::default() };
@@ -120,6 +123,7 @@ impl Hub {
             starting: tokio::sync::Mutex::default(),
             catching_up: Arc::new(Semaphore::new(CATCHING_UP)),
             streams: Arc::default(),
+            runtime,
         })
     }
 
@@ -176,8 +180,8 @@ impl Hub {
         for (n, info) in missing.into_iter().zip(infos) {
             table.at[n] = table.at[n].max(info.last_event);
             table.read[n] = true;
-            // A task of the runtime that runs now would end with its thread, so it is the process's own.
-            drop(tokio::spawn(read(Arc::downgrade(self), n)));
+            // Not on the runtime of the thread that answers this request, which may end before others.
+            drop(self.runtime.spawn(read(Arc::downgrade(self), n)));
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use actix_web::http::StatusCode;
 use bulrush::clock::{Clock as _, SystemClock};
 use bulrush::model::Owner;
-use bulrush_store::{Owner as RowOwner, TicketHolder};
+use bulrush_store::TicketHolder;
 
 use crate::http::auth::Principal;
 use crate::http::problem::Problem;
@@ -13,9 +13,8 @@ use crate::state::State;
 
 /// Makes a ticket.
 pub async fn issue(state: &State, principal: &Principal, good_for: Duration) -> Result<String, Problem> {
-    let owner = &principal.owner;
     let holder = TicketHolder {
-        owner: RowOwner::new(&owner.tenant, &owner.user),
+        owner: principal.row_owner(),
         role: principal.role.as_str().to_owned(),
         valid_until_ms: i64::try_from(principal.valid_until_ms).unwrap_or(i64::MAX),
     };

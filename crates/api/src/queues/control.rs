@@ -5,12 +5,11 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use bulrush::model::{JobState, Scope};
 use bulrush::port::{AdminCommand, AdminReply};
 use bulrush_catalog::PayloadProblems;
-use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::http::body::{is_empty, read_json};
+use crate::http::body::read_optional_json;
 use crate::http::problem::Problem;
 use crate::http::route::{Route, Who};
 use crate::jobs::ask::parse;
@@ -195,12 +194,8 @@ async fn object(
     state: &State,
     shape: &str,
 ) -> Result<Map<String, Value>, Problem> {
-    let body = if is_empty(request) {
-        Bytes::new()
-    } else {
-        read_json(request, payload, state, state.config.json_max).await?.bytes()
-    };
-    if body.iter().all(u8::is_ascii_whitespace) { Ok(Map::new()) } else { parse(&body, shape) }
+    let body = read_optional_json(request, payload, state).await?;
+    if body.is_blank() { Ok(Map::new()) } else { parse(&body, shape) }
 }
 
 struct Fields<'a> {

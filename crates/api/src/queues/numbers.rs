@@ -217,6 +217,18 @@ async fn numbers(
     Ok(Numbers { counts, exact, paused })
 }
 
+/// The same of every queue, read side by side.
+async fn numbers_of_all<'s>(
+    state: &'s State,
+    deps: &Deps,
+    principal: &Principal,
+) -> Result<Vec<(&'s Queue, Numbers)>, Problem> {
+    let reads = state.shared.catalog.queues().iter().map(|queue| async move {
+        numbers(state, deps, principal, queue).await.map(|numbers| (queue, numbers))
+    });
+    futures_util::future::try_join_all(reads).await
+}
+
 fn add(counts: &mut Counts, state: JobState) {
     let count = match state {
         JobState::Waiting => &mut counts.waiting,
@@ -233,8 +245,7 @@ fn add(counts: &mut Counts, state: JobState) {
 async fn list(principal: Principal, state: web::Data<State>) -> Result<HttpResponse, Problem> {
     let deps = state.deps()?;
     let mut queues = Vec::new();
-    for queue in state.shared.catalog.queues() {
-        let numbers = numbers(&state, deps, &principal, queue).await?;
+    for (queue, numbers) in numbers_of_all(&state, deps, &principal).await? {
         let entry = queue.entry();
         queues.push(QueueView {
             name: entry.name,
@@ -253,12 +264,9 @@ async fn list(principal: Principal, state: web::Data<State>) -> Result<HttpRespo
 
 async fn all_metrics(principal: Principal, state: web::Data<State>) -> Result<HttpResponse, Problem> {
     let deps = state.deps()?;
-    let mut all = BTreeMap::new();
-    for queue in state.shared.catalog.queues() {
-        let numbers = numbers(&state, deps, &principal, queue).await?;
-        all.insert(queue.name().to_string(), numbers.metrics());
-    }
-    Ok(answer(all))
+    let all = numbers_of_all(&state, deps, &principal).await?;
+    let all = all.into_iter().map(|(queue, numbers)| (queue.name().to_string(), numbers.metrics()));
+    Ok(answer(all.collect::<BTreeMap<_, _>>()))
 }
 
 async fn metrics(

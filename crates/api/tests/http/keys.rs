@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use crate::common::{Answer, Fixture, Who, start};
+use crate::common::{Answer, Fixture, Who, start, start_with};
+use bulrush_api::ApiConfig;
+use bulrush_catalog::Catalog;
 use bulrush_store::{NewApiKey, Owner, Scope, now_ms};
 use reqwest::Method;
 use serde_json::json;
@@ -69,15 +71,42 @@ async fn guessing_is_slowed_down_and_locks_nobody_out() {
     let api = start().await;
     let (_, good) = issued(&api, "user", None).await;
     let mut held_back = 0;
-    for n in 0..200 {
-        let guess = format!("{}{n:03}", &good[..good.len() - 3]);
-        let answer = get(&api, &guess, "/api/v1/jobs").await;
-        match answer.status {
-            401 => {}
-            429 => held_back += 1,
-            other => panic!("{other}"),
+    // Many at once, until they are more than may be wrong within a second.
+    for round in 0..100 {
+        let guesses = (0..64).map(|n| format!("{}{:03}", &good[..good.len() - 3], (round * 64 + n) % 1_000));
+        let guesses: Vec<String> = guesses.collect();
+        let answers =
+            futures_util::future::join_all(guesses.iter().map(|guess| get(&api, guess, "/api/v1/jobs")));
+        for answer in answers.await {
+            match answer.status {
+                401 => {}
+                429 => held_back += 1,
+                other => panic!("{other}"),
+            }
+        }
+        if held_back > 0 {
+            break;
         }
     }
     assert!(held_back > 0);
     assert_eq!(get(&api, &good, "/api/v1/jobs").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_the_key_it_was_opened_with() {
+    let config = ApiConfig { heartbeat: std::time::Duration::from_millis(20), ..ApiConfig::default() };
+    let api = start_with(config, Catalog::default()).await;
+    let (id, key) = issued(&api, "user", None).await;
+    let mut stream = api.request(Method::GET, "/api/v1/sse").bearer_auth(&key).send().await.unwrap();
+    let mut text = String::new();
+    while !text.contains("\n\n:\n\n") {
+        text +=
+            std::str::from_utf8(&stream.chunk().await.unwrap().expect("it goes on while the key is good"))
+                .unwrap();
+    }
+    api.store.api_keys().revoke(&Scope::All, &id, now_ms()).await.unwrap();
+    while let Some(chunk) = stream.chunk().await.unwrap() {
+        text += std::str::from_utf8(&chunk).unwrap();
+    }
+    assert!(text.ends_with("retry: 1000\n\n"), "{text}");
 }
