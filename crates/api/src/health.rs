@@ -8,7 +8,6 @@ use bulrush_catalog::Catalog;
 use bulrush_service::{Check, Health, Phase, Report};
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::http::route::{Route, Who};
@@ -41,30 +40,43 @@ pub fn routes() -> [Route; 4] {
     ]
 }
 
-/// For the document.
-#[derive(JsonSchema)]
-#[allow(dead_code, reason = "it stands for the answer in the document")]
+/// The seeds' shape: `redis` is the engine's store whatever it is, `postgres` the database.
+#[derive(Serialize, JsonSchema)]
 struct HealthBody {
     /// `healthy`, `unhealthy`, `starting` or `stopping`.
-    status: String,
-    /// `up` or `down`, by part; `redis` is the engine's store whatever it is.
-    services: std::collections::BTreeMap<String, String>,
-    backend: Option<String>,
-    durability: Option<String>,
-    reasons: Option<Vec<ReasonBody>>,
+    status: &'static str,
+    services: Services,
+    /// What keeps the engine's queues.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    backend: Option<&'static str>,
+    /// What an acknowledged job survives there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    durability: Option<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
+    reasons: Vec<Reason>,
 }
 
-/// For the document.
-#[derive(JsonSchema)]
-#[allow(dead_code, reason = "it stands for the answer in the document")]
+/// `up` or `down`, each.
+#[derive(Serialize, JsonSchema)]
+struct Services {
+    postgres: &'static str,
+    analytics_rollups: &'static str,
+    redis: &'static str,
+    queues: &'static str,
+}
+
+#[derive(Serialize, JsonSchema)]
 struct StatusBody {
-    status: String,
-    reasons: Option<Vec<ReasonBody>>,
+    status: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
+    reasons: Vec<Reason>,
 }
 
-#[derive(JsonSchema)]
-#[allow(dead_code, reason = "it stands for the answer in the document")]
-struct ReasonBody {
+/// Why the engine is not to be relied on, and what puts it right.
+#[derive(Serialize, JsonSchema)]
+struct Reason {
     check: String,
     reason: String,
     cure: String,
@@ -137,53 +149,51 @@ pub fn watch(health: &Health, deps: &Deps, catalog: &Catalog) {
     health.watch("store", check);
 }
 
-/// The seeds' shape: `redis` is the engine's store whatever it is, `postgres` the database.
 async fn health_of_all(state: web::Data<State>) -> HttpResponse {
     let report = state.shared.health.report().await;
     let up = |name: &str| report.parts.get(name).copied().unwrap_or(false);
     let word = |up: bool| if up { "up" } else { "down" };
-    let mut body = json!({
-        "status": if report.is_well() { "healthy" } else { status_word(&report) },
-        "services": {
-            "postgres": word(up("store")),
-            "analytics_rollups": word(up("store")),
-            "redis": word(up("engine")),
-            "queues": word(up("engine") && up(CONDITION)),
+    let deps = state.deps().ok();
+    let body = HealthBody {
+        status: if report.is_well() { "healthy" } else { status_word(&report) },
+        services: Services {
+            postgres: word(up("store")),
+            analytics_rollups: word(up("store")),
+            redis: word(up("engine")),
+            queues: word(up("engine") && up(CONDITION)),
         },
-    });
-    if let Ok(deps) = state.deps() {
-        body["backend"] = Value::from(deps.backend);
-        body["durability"] = Value::from(deps.inspect.condition().durability.as_str());
-    }
-    tell_reasons(&mut body, &report, &state);
+        backend: deps.map(|deps| deps.backend),
+        durability: deps.map(|deps| deps.inspect.condition().durability.as_str()),
+        reasons: reasons(&report, &state),
+    };
     answer(report.is_well(), &body)
 }
 
 /// The process runs; whether it can work is another question.
 async fn live() -> HttpResponse {
-    answer(true, &json!({"status": "up"}))
+    answer(true, &StatusBody { status: "up", reasons: Vec::new() })
 }
 
 /// Whether to send it requests.
 async fn ready(state: web::Data<State>) -> HttpResponse {
     let report = state.shared.health.report().await;
-    let mut body = json!({"status": if report.is_well() { "ready" } else { status_word(&report) }});
-    tell_reasons(&mut body, &report, &state);
-    answer(report.is_well(), &body)
+    let status = if report.is_well() { "ready" } else { status_word(&report) };
+    answer(report.is_well(), &StatusBody { status, reasons: reasons(&report, &state) })
 }
 
-/// Why the engine is not to be relied on, and what puts it right. What else is down is in the log.
-fn tell_reasons(body: &mut Value, report: &Report, state: &State) {
+/// Why the engine is not to be relied on. What else is down is in the log.
+fn reasons(report: &Report, state: &State) -> Vec<Reason> {
     if report.phase != Phase::Ready || report.parts.get(CONDITION) != Some(&false) {
-        return;
+        return Vec::new();
     }
-    if let Ok(deps) = state.deps() {
-        let condition = deps.inspect.condition();
-        let reasons = condition.hindrances().map(|check| {
-            json!({"check": check.what, "reason": check.found, "cure": check.cure.as_deref().unwrap_or_default()})
-        });
-        body["reasons"] = reasons.collect();
-    }
+    let Ok(deps) = state.deps() else { return Vec::new() };
+    let condition = deps.inspect.condition();
+    let reasons = condition.hindrances().map(|check| Reason {
+        check: check.what.to_string(),
+        reason: check.found.to_string(),
+        cure: check.cure.as_deref().unwrap_or_default().to_owned(),
+    });
+    reasons.collect()
 }
 
 fn status_word(report: &Report) -> &'static str {
@@ -194,7 +204,7 @@ fn status_word(report: &Report) -> &'static str {
     }
 }
 
-fn answer(well: bool, body: &Value) -> HttpResponse {
+fn answer(well: bool, body: &impl Serialize) -> HttpResponse {
     let mut response = if well { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
     if !well {
         response.insert_header(("Retry-After", "1"));

@@ -1,9 +1,13 @@
 //! GET `/metrics` (Prometheus) and `/metrics/json`, as seed 003 has them.
 
+use std::collections::BTreeMap;
+
 use actix_web::http::Method;
 use actix_web::{HttpRequest, HttpResponse, web};
+use bulrush::model::Counts;
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::config::MetricsAccess;
 use crate::http::auth::identify;
@@ -31,17 +35,15 @@ pub fn routes() -> [Route; 2] {
     ]
 }
 
-/// For the document.
-#[derive(schemars::JsonSchema)]
-#[allow(dead_code, reason = "it stands for the answer in the document")]
+/// Counts of all queues, as seed 003 has them.
+#[derive(Serialize, JsonSchema)]
 struct MetricsJson {
     /// When, RFC 3339.
     timestamp: Option<String>,
-    queues: std::collections::BTreeMap<String, QueueJson>,
+    queues: BTreeMap<String, QueueJson>,
 }
 
-#[derive(schemars::JsonSchema)]
-#[allow(dead_code, reason = "it stands for the answer in the document")]
+#[derive(Serialize, JsonSchema)]
 struct QueueJson {
     waiting: u64,
     active: u64,
@@ -81,21 +83,14 @@ async fn prometheus(request: HttpRequest, state: web::Data<State>) -> Result<Htt
 async fn as_json(request: HttpRequest, state: web::Data<State>) -> Result<HttpResponse, Problem> {
     check_access(&request, &state).await?;
     let snapshot = state.snapshot().await?;
-    let queues: Map<String, Value> = snapshot
-        .queues
-        .iter()
-        .map(|(name, info)| {
-            let counts = &info.counts;
-            let value = json!({
-                "waiting": counts.waiting,
-                "active": counts.active,
-                "completed": counts.completed,
-                "failed": counts.failed,
-                "delayed": counts.delayed,
-            });
-            (name.to_string(), value)
-        })
-        .collect();
+    let queue = |counts: &Counts| QueueJson {
+        waiting: counts.waiting,
+        active: counts.active,
+        completed: counts.completed,
+        failed: counts.failed,
+        delayed: counts.delayed,
+    };
+    let queues = snapshot.queues.iter().map(|(name, info)| (name.to_string(), queue(&info.counts))).collect();
     let at = i64::try_from(snapshot.at).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
-    Ok(HttpResponse::Ok().json(json!({"timestamp": at.map(|at| format!("{at:.3}")), "queues": queues})))
+    Ok(HttpResponse::Ok().json(MetricsJson { timestamp: at.map(|at| format!("{at:.3}")), queues }))
 }

@@ -7,6 +7,7 @@ use sqlx::Row as _;
 
 use crate::db::DbRow;
 use crate::ids::{hex, new_id, now_ms};
+use crate::scoped::Scoped;
 use crate::secrets::{hash, is_secret, new_secret, same};
 use crate::{Owner, Scope, Store, StoreError};
 
@@ -70,6 +71,9 @@ pub struct ApiKeys<'s> {
 
 const COLUMNS: &str =
     "id, tenant, owner, role, name, prefix, created_at, expires_at, last_used_at, revoked_at";
+
+/// How rows of this table are found and read.
+const ROWS: Scoped<ApiKeyRow> = Scoped { table: "api_keys", columns: COLUMNS, read };
 
 impl<'s> ApiKeys<'s> {
     pub(crate) fn new(store: &'s Store) -> Self {
@@ -135,15 +139,7 @@ impl<'s> ApiKeys<'s> {
 
     /// The key `id`, if `scope` may see it.
     pub async fn get(&self, scope: &Scope, id: &str) -> Result<Option<ApiKeyRow>, StoreError> {
-        let sql = format!("SELECT {COLUMNS} FROM api_keys WHERE {} AND id = $3", scope.condition());
-        sqlx::query(sqlx::AssertSqlSafe(sql))
-            .bind(scope.tenant())
-            .bind(scope.user())
-            .bind(id)
-            .fetch_optional(self.store.readers())
-            .await?
-            .map(|row| read(&row))
-            .transpose()
+        ROWS.get(self.store, scope, id).await
     }
 
     /// Up to `limit` keys that `scope` may see, those that are over among them, newest first, issued before the key `before`.

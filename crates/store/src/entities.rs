@@ -7,6 +7,7 @@ use sqlx::Row as _;
 
 use crate::db::DbRow;
 use crate::ids::now_ms;
+use crate::scoped::Scoped;
 use crate::{Owner, Scope, Store, StoreError, WriteTx};
 
 /// What a thing is.
@@ -156,6 +157,9 @@ pub struct Entities<'s> {
 
 const COLUMNS: &str = "id, tenant, owner, kind, name, latitude, longitude, country, time_zone, attributes, created_at, updated_at";
 
+/// How rows of this table are found and read.
+const ROWS: Scoped<Entity> = Scoped { table: "entities", columns: COLUMNS, read };
+
 impl<'s> Entities<'s> {
     pub(crate) fn new(store: &'s Store) -> Self {
         Self { store }
@@ -190,15 +194,7 @@ impl<'s> Entities<'s> {
 
     /// The entity `id`, if `scope` may see it.
     pub async fn get(&self, scope: &Scope, id: &str) -> Result<Option<Entity>, StoreError> {
-        let sql = format!("SELECT {COLUMNS} FROM entities WHERE {} AND id = $3", scope.condition());
-        sqlx::query(sqlx::AssertSqlSafe(sql))
-            .bind(scope.tenant())
-            .bind(scope.user())
-            .bind(id)
-            .fetch_optional(self.store.readers())
-            .await?
-            .map(|row| read(&row))
-            .transpose()
+        ROWS.get(self.store, scope, id).await
     }
 
     /// Up to `limit` entities of `kind` that `scope` may see, in the order of their identifiers, after `after`.

@@ -6,6 +6,7 @@ use sqlx::Row as _;
 
 use crate::db::DbRow;
 use crate::ids::{new_id, now_ms};
+use crate::scoped::Scoped;
 use crate::{Owner, Scope, Store, StoreError, WriteTx};
 
 /// How far the work on a file is.
@@ -118,6 +119,9 @@ pub struct Files<'s> {
 const COLUMNS: &str = "id, tenant, owner, name, display_name, size, sha256, content_type, state, object_key, entity, problem, \
                        created_at, updated_at";
 
+/// How rows of this table are found and read.
+const ROWS: Scoped<FileRow> = Scoped { table: "files", columns: COLUMNS, read };
+
 impl<'s> Files<'s> {
     pub(crate) fn new(store: &'s Store) -> Self {
         Self { store }
@@ -166,15 +170,7 @@ impl<'s> Files<'s> {
 
     /// The file `id`, if `scope` may see it.
     pub async fn get(&self, scope: &Scope, id: &str) -> Result<Option<FileRow>, StoreError> {
-        let sql = format!("SELECT {COLUMNS} FROM files WHERE {} AND id = $3", scope.condition());
-        sqlx::query(sqlx::AssertSqlSafe(sql))
-            .bind(scope.tenant())
-            .bind(scope.user())
-            .bind(id)
-            .fetch_optional(self.store.readers())
-            .await?
-            .map(|row| read(&row))
-            .transpose()
+        ROWS.get(self.store, scope, id).await
     }
 
     /// Up to `limit` files that `scope` may see, newest first, older than `before` (the instant and identifier of the last

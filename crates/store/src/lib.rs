@@ -55,6 +55,7 @@ mod objects;
 mod observations;
 mod results;
 mod scope;
+mod scoped;
 mod secrets;
 mod store;
 mod stream_tickets;

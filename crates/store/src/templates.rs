@@ -4,6 +4,7 @@ use sqlx::Row as _;
 
 use crate::db::DbRow;
 use crate::ids::{new_id, now_ms};
+use crate::scoped::Scoped;
 use crate::{Owner, Scope, Store, StoreError, WriteTx};
 
 /// What a template says; all of it is replaced at once.
@@ -80,6 +81,9 @@ pub struct Templates<'s> {
 const COLUMNS: &str =
     "id, tenant, owner, name, queue, job_name, data, options, description, version, created_at, updated_at";
 
+/// How rows of this table are found and read.
+const ROWS: Scoped<Template> = Scoped { table: "templates", columns: COLUMNS, read };
+
 impl<'s> Templates<'s> {
     pub(crate) fn new(store: &'s Store) -> Self {
         Self { store }
@@ -142,15 +146,7 @@ impl<'s> Templates<'s> {
 
     /// The template `id`, if `scope` may see it.
     pub async fn get(&self, scope: &Scope, id: &str) -> Result<Option<Template>, StoreError> {
-        let sql = format!("SELECT {COLUMNS} FROM templates WHERE {} AND id = $3", scope.condition());
-        sqlx::query(sqlx::AssertSqlSafe(sql))
-            .bind(scope.tenant())
-            .bind(scope.user())
-            .bind(id)
-            .fetch_optional(self.store.readers())
-            .await?
-            .map(|row| read(&row))
-            .transpose()
+        ROWS.get(self.store, scope, id).await
     }
 
     /// The template that `owner` calls `name`. By owner and not by scope: only there is a name one template's.
@@ -173,20 +169,7 @@ impl<'s> Templates<'s> {
         after: Option<&str>,
         limit: u32,
     ) -> Result<Vec<Template>, StoreError> {
-        let sql = format!(
-            "SELECT {COLUMNS} FROM templates WHERE {} AND id > $3 ORDER BY id LIMIT $4",
-            scope.condition()
-        );
-        sqlx::query(sqlx::AssertSqlSafe(sql))
-            .bind(scope.tenant())
-            .bind(scope.user())
-            .bind(after.unwrap_or_default())
-            .bind(i64::from(limit))
-            .fetch_all(self.store.readers())
-            .await?
-            .iter()
-            .map(read)
-            .collect()
+        ROWS.list(self.store, scope, after, limit).await
     }
 
     /// Replaces what the template `id` says, if `scope` may see it and it stands at `expected_version`.

@@ -4,6 +4,7 @@ use sqlx::Row as _;
 
 use crate::db::DbRow;
 use crate::ids::{new_id, now_ms};
+use crate::scoped::Scoped;
 use crate::{Owner, Scope, Store, StoreError};
 
 /// A webhook to be made.
@@ -64,6 +65,9 @@ pub struct Webhooks<'s> {
 const COLUMNS: &str =
     "id, tenant, owner, url, events, secret, enabled, disabled_reason, created_at, updated_at";
 
+/// How rows of this table are found and read.
+const ROWS: Scoped<Webhook> = Scoped { table: "webhooks", columns: COLUMNS, read };
+
 impl<'s> Webhooks<'s> {
     pub(crate) fn new(store: &'s Store) -> Self {
         Self { store }
@@ -116,15 +120,7 @@ impl<'s> Webhooks<'s> {
 
     /// The webhook `id`, if `scope` may see it.
     pub async fn get(&self, scope: &Scope, id: &str) -> Result<Option<Webhook>, StoreError> {
-        let sql = format!("SELECT {COLUMNS} FROM webhooks WHERE {} AND id = $3", scope.condition());
-        sqlx::query(sqlx::AssertSqlSafe(sql))
-            .bind(scope.tenant())
-            .bind(scope.user())
-            .bind(id)
-            .fetch_optional(self.store.readers())
-            .await?
-            .map(|row| read(&row))
-            .transpose()
+        ROWS.get(self.store, scope, id).await
     }
 
     /// Up to `limit` webhooks that `scope` may see, in the order of their identifiers (the oldest first), after `after`.
@@ -134,20 +130,7 @@ impl<'s> Webhooks<'s> {
         after: Option<&str>,
         limit: u32,
     ) -> Result<Vec<Webhook>, StoreError> {
-        let sql = format!(
-            "SELECT {COLUMNS} FROM webhooks WHERE {} AND id > $3 ORDER BY id LIMIT $4",
-            scope.condition()
-        );
-        sqlx::query(sqlx::AssertSqlSafe(sql))
-            .bind(scope.tenant())
-            .bind(scope.user())
-            .bind(after.unwrap_or_default())
-            .bind(i64::from(limit))
-            .fetch_all(self.store.readers())
-            .await?
-            .iter()
-            .map(read)
-            .collect()
+        ROWS.list(self.store, scope, after, limit).await
     }
 
     /// Changes the webhook `id`, if `scope` may see it, and returns how it stands now.

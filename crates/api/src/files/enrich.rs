@@ -5,6 +5,8 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use bulrush_catalog::jobs::enrich_property::NAME;
 use bulrush_catalog::{Caller, PayloadProblems};
 use bytes::Bytes;
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::files::{property, read};
@@ -20,6 +22,15 @@ use crate::state::State;
 
 /// What the body may say; the rest is known.
 const KNOWN: [&str; 4] = ["propertyId", "location", "countryCode", "calendarificApiKey"];
+
+/// An enrichment that was added, as seed 003 has it.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Queued {
+    success: bool,
+    job_id: String,
+    status: &'static str,
+}
 
 pub async fn enrich(
     principal: Principal,
@@ -90,7 +101,9 @@ pub async fn enrich(
     let added = enqueue(deps, queue, job).await?;
     let mut response = if added.is_new { HttpResponse::Accepted() } else { HttpResponse::Ok() };
     let location = format!("{}/jobs/{}", Flavor::of(&request).prefix(), added.id);
-    Ok(response
-        .insert_header((header::LOCATION, location))
-        .json(json!({"success": true, "jobId": added.id, "status": "queued"})))
+    Ok(response.insert_header((header::LOCATION, location)).json(Queued {
+        success: true,
+        job_id: added.id.to_string(),
+        status: "queued",
+    }))
 }

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use bulrush_catalog::PayloadProblems;
-use bulrush_store::{DayFeatures, DayRange};
+use bulrush_store::{DayFeatures, DayRange, NewEntity};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::files::property;
 use crate::http::auth::Principal;
@@ -65,9 +66,7 @@ async fn read(
     let scope = principal.rows();
     let extent = deps.store.features().extent(&scope, &entity.id).await?;
     let Some((all, total)) = extent else {
-        return Ok(
-            json!({"success": true, "propertyId": entity.id, "name": entity.name, "total": 0, "features": []}),
-        );
+        return to_json(&FeaturesAnswer::of(&entity, 0));
     };
     let first = from.unwrap_or(all.first).max(all.first);
     let last = to.unwrap_or(all.last).min(all.last);
@@ -83,19 +82,53 @@ async fn read(
         .map(|features| Day { observed: observed.remove(&features.day).unwrap_or_default(), features })
         .collect();
     let next = (window_end < last).then(|| window_end.tomorrow().ok()).flatten();
-    let mut body = json!({
-        "success": true,
-        "propertyId": entity.id,
-        "name": entity.name,
-        "total": total,
-        "firstDay": all.first,
-        "lastDay": all.last,
-        "features": days,
-    });
-    if let Some(next) = next {
-        body["next"] = json!(next);
+    to_json(&FeaturesAnswer {
+        first_day: Some(all.first.to_string()),
+        last_day: Some(all.last.to_string()),
+        features: days,
+        next: next.map(|day| day.to_string()),
+        ..FeaturesAnswer::of(&entity, total)
+    })
+}
+
+fn to_json(answer: &FeaturesAnswer) -> Result<Value, Problem> {
+    serde_json::to_value(answer).map_err(|error| Problem::internal(&error))
+}
+
+/// Days of a property.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FeaturesAnswer {
+    success: bool,
+    property_id: String,
+    name: String,
+    /// Days that there are.
+    total: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_day: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_day: Option<String>,
+    #[schemars(with = "Vec<serde_json::Map<String, Value>>")]
+    features: Vec<Day>,
+    /// The first day of the next answer; none at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+impl FeaturesAnswer {
+    fn of(entity: &NewEntity, total: u64) -> Self {
+        let (property_id, name) = (entity.id.clone(), entity.name.clone());
+        Self {
+            success: true,
+            property_id,
+            name,
+            total,
+            first_day: None,
+            last_day: None,
+            features: Vec::new(),
+            next: None,
+        }
     }
-    Ok(body)
 }
 
 /// What was observed on the days of `range`, by day and metric.

@@ -22,7 +22,7 @@ pub fn routes() -> Vec<Route> {
         })
         .says("Takes a price history in, as CSV.")
         .takes_as::<UploadForm>("multipart/form-data", true)
-        .answers::<Uploaded>(201, "It is kept.")
+        .answers::<upload::Uploaded<'_>>(201, "It is kept.")
         .fails(400, "invalid_form")
         .fails(400, "upload_cut_off")
         .fails(413, "file_too_large")
@@ -33,7 +33,7 @@ pub fn routes() -> Vec<Route> {
             web::get().to(read::get)
         })
         .says("What is known of a file.")
-        .answers::<FileAnswer>(200, "The file.")
+        .answers::<read::FileAnswer<'_>>(200, "The file.")
         .fails(404, "unknown_file"),
         Route::new(Method::GET, "/files/{id}/download", Who::Reader, ("files", "downloadFile"), || {
             web::get().to(read::download)
@@ -47,8 +47,8 @@ pub fn routes() -> Vec<Route> {
         .says("Adds the job that gives the property of an upload weather, holidays and calendar.")
         .may_take::<EnrichBody>()
         .creates()
-        .answers::<Queued>(202, "The job was added.")
-        .answers::<Queued>(200, "The job was there already.")
+        .answers::<enrich::Queued>(202, "The job was added.")
+        .answers::<enrich::Queued>(200, "The job was there already.")
         .fails(404, "unknown_file")
         .fails(429, "queue_full"),
         Route::new(
@@ -67,7 +67,10 @@ pub fn routes() -> Vec<Route> {
             "Most days of one answer.",
         )
         .answers_nothing(304, "It is as the client knows it (If-None-Match).")
-        .answers::<FeaturesAnswer>(200, "Days with their weather, holidays, calendar and observations.")
+        .answers::<features::FeaturesAnswer>(
+            200,
+            "Days with their weather, holidays, calendar and observations.",
+        )
         .fails(400, "invalid_query")
         .fails(404, "unknown_property")
         .fails(422, "invalid_fields"),
@@ -91,40 +94,6 @@ struct UploadForm {
     time_zone: Option<String>,
 }
 
-#[derive(JsonSchema)]
-#[schemars(rename_all = "camelCase")]
-#[allow(dead_code, reason = "it stands for the answer in the document")]
-struct Uploaded {
-    success: bool,
-    file_id: String,
-    property_id: Option<String>,
-    file: FileBody,
-    price_history: serde_json::Map<String, serde_json::Value>,
-}
-
-#[derive(JsonSchema)]
-#[allow(dead_code, reason = "it stands for the answer in the document")]
-struct FileAnswer {
-    success: bool,
-    file: FileBody,
-}
-
-#[derive(JsonSchema)]
-#[schemars(rename_all = "camelCase")]
-#[allow(dead_code, reason = "it stands for the answer in the document")]
-struct FileBody {
-    id: String,
-    name: String,
-    size: u64,
-    sha256: String,
-    content_type: String,
-    status: String,
-    property_id: Option<String>,
-    problem: Option<String>,
-    created_at: Option<String>,
-    updated_at: Option<String>,
-}
-
 /// What a property does not say already.
 #[derive(JsonSchema)]
 #[schemars(rename_all = "camelCase", deny_unknown_fields)]
@@ -143,27 +112,4 @@ struct Place {
     latitude: f64,
     #[schemars(range(min = -180.0, max = 180.0))]
     longitude: f64,
-}
-
-#[derive(JsonSchema)]
-#[schemars(rename_all = "camelCase")]
-#[allow(dead_code, reason = "it stands for the answer in the document")]
-struct Queued {
-    success: bool,
-    job_id: String,
-    status: String,
-}
-
-#[derive(JsonSchema)]
-#[schemars(rename_all = "camelCase")]
-#[allow(dead_code, reason = "it stands for the answer in the document")]
-struct FeaturesAnswer {
-    success: bool,
-    property_id: String,
-    name: String,
-    total: u64,
-    first_day: Option<String>,
-    last_day: Option<String>,
-    features: Vec<serde_json::Map<String, serde_json::Value>>,
-    next: Option<String>,
 }

@@ -4,7 +4,8 @@ use actix_web::http::header;
 use actix_web::{HttpResponse, web};
 use bulrush_store::FileRow;
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::http::auth::Principal;
 use crate::http::problem::Problem;
@@ -17,7 +18,7 @@ pub async fn get(
 ) -> Result<HttpResponse, Problem> {
     let deps = state.deps()?;
     let row = find(deps, &principal, &path).await?;
-    Ok(HttpResponse::Ok().json(json!({"success": true, "file": file_json(&row)})))
+    Ok(HttpResponse::Ok().json(FileAnswer { success: true, file: FileView::of(&row) }))
 }
 
 /// The bytes as they came. They are somebody's, so a browser must neither guess what they are nor keep or show them.
@@ -45,20 +46,46 @@ pub async fn find(deps: &Deps, principal: &Principal, id: &str) -> Result<FileRo
     found.ok_or_else(|| Problem::not_found("unknown_file", "There is no such file."))
 }
 
+/// A file.
+#[derive(Serialize, JsonSchema)]
+pub struct FileAnswer<'a> {
+    success: bool,
+    file: FileView<'a>,
+}
+
 /// A file as its owner sees it; where its bytes are is nobody's business.
-pub fn file_json(row: &FileRow) -> Value {
-    json!({
-        "id": row.id,
-        "name": row.display_name,
-        "size": row.size,
-        "sha256": row.sha256,
-        "contentType": row.content_type,
-        "status": row.state.as_str(),
-        "propertyId": row.entity,
-        "problem": row.problem,
-        "createdAt": moment(row.created_at_ms),
-        "updatedAt": moment(row.updated_at_ms),
-    })
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FileView<'a> {
+    id: &'a str,
+    name: &'a str,
+    /// Bytes.
+    size: u64,
+    sha256: &'a str,
+    content_type: &'a str,
+    status: &'static str,
+    property_id: Option<&'a str>,
+    /// Why it could not be used.
+    problem: Option<&'a str>,
+    created_at: Option<String>,
+    updated_at: Option<String>,
+}
+
+impl<'a> FileView<'a> {
+    pub fn of(row: &'a FileRow) -> Self {
+        Self {
+            id: &row.id,
+            name: &row.display_name,
+            size: row.size,
+            sha256: &row.sha256,
+            content_type: &row.content_type,
+            status: row.state.as_str(),
+            property_id: row.entity.as_deref(),
+            problem: row.problem.as_deref(),
+            created_at: moment(row.created_at_ms),
+            updated_at: moment(row.updated_at_ms),
+        }
+    }
 }
 
 fn moment(ms: i64) -> Option<String> {

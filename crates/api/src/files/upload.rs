@@ -15,12 +15,14 @@ use bulrush_store::{
 };
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use jiff::tz::TimeZone;
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use crate::files::price_history::{self, NotAPriceHistory, PriceHistory};
 use crate::files::property;
-use crate::files::read::file_json;
+use crate::files::read::FileView;
 use crate::http::Flavor;
 use crate::http::auth::Principal;
 use crate::http::body::{Pace, check_encoding, check_length, too_slow};
@@ -91,19 +93,40 @@ pub async fn upload(
     let (row, history) = done?;
     tracing::info!(file = row.id, bytes = row.size, days = history.days.len(), "price history uploaded");
     let location = format!("{}/files/{}", Flavor::of(&request).prefix(), row.id);
-    Ok(HttpResponse::Created().insert_header((header::LOCATION, location)).json(json!({
-        "success": true,
-        "fileId": row.id,
-        "propertyId": row.entity,
-        "file": file_json(&row),
-        "priceHistory": {
-            "rows": history.days.len(),
-            "firstDay": history.days.first().map(|day| day.day),
-            "lastDay": history.days.last().map(|day| day.day),
-            "metrics": history.metrics,
-            "ignoredColumns": history.ignored,
-        },
-    })))
+    let price_history = PriceHistoryView {
+        rows: history.days.len(),
+        first_day: history.days.first().map(|day| day.day.to_string()),
+        last_day: history.days.last().map(|day| day.day.to_string()),
+        metrics: &history.metrics,
+        ignored_columns: &history.ignored,
+    };
+    let file = FileView::of(&row);
+    let (file_id, property_id) = (row.id.as_str(), row.entity.as_deref());
+    let uploaded = Uploaded { success: true, file_id, property_id, file, price_history };
+    Ok(HttpResponse::Created().insert_header((header::LOCATION, location)).json(uploaded))
+}
+
+/// An upload that is kept.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Uploaded<'a> {
+    success: bool,
+    file_id: &'a str,
+    property_id: Option<&'a str>,
+    file: FileView<'a>,
+    price_history: PriceHistoryView<'a>,
+}
+
+/// What was read from it.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct PriceHistoryView<'a> {
+    rows: usize,
+    first_day: Option<String>,
+    last_day: Option<String>,
+    metrics: &'a [&'static str],
+    /// Headers that mean nothing here.
+    ignored_columns: &'a [String],
 }
 
 /// Takes the form in; its file goes to the object store as it comes.
