@@ -54,7 +54,7 @@ struct HealthBody {
     durability: Option<&'static str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(default)]
-    reasons: Vec<Reason>,
+    reasons: Vec<Hindrance>,
 }
 
 /// `up` or `down`, each.
@@ -71,12 +71,12 @@ struct StatusBody {
     status: &'static str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(default)]
-    reasons: Vec<Reason>,
+    reasons: Vec<Hindrance>,
 }
 
 /// Why the engine is not to be relied on, and what puts it right.
 #[derive(Serialize, JsonSchema)]
-struct Reason {
+struct Hindrance {
     check: String,
     reason: String,
     cure: String,
@@ -182,15 +182,15 @@ async fn ready(state: web::Data<State>) -> HttpResponse {
 }
 
 /// Why the engine is not to be relied on. What else is down is in the log.
-fn reasons(report: &Report, state: &State) -> Vec<Reason> {
+fn reasons(report: &Report, state: &State) -> Vec<Hindrance> {
     if report.phase != Phase::Ready || report.parts.get(CONDITION) != Some(&false) {
         return Vec::new();
     }
     let Ok(deps) = state.deps() else { return Vec::new() };
     let condition = deps.inspect.condition();
-    let reasons = condition.hindrances().map(|check| Reason {
+    let reasons = condition.hindrances().map(|check| Hindrance {
         check: check.what.to_string(),
-        reason: check.found.to_string(),
+        reason: check.found.clone(),
         cure: check.cure.as_deref().unwrap_or_default().to_owned(),
     });
     reasons.collect()

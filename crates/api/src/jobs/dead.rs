@@ -16,7 +16,7 @@ use crate::http::auth::Principal;
 use crate::http::problem::Problem;
 use crate::http::query::Query;
 use crate::http::route::{Route, Who};
-use crate::jobs::list::{PageEnd, Question, answer, filter_params};
+use crate::jobs::list::{PageEnd, Question, answer, filter_params, page_params};
 use crate::jobs::view::Payload;
 use crate::state::{Deps, State};
 
@@ -27,13 +27,15 @@ const TOLD_MAX: usize = 100;
 
 pub fn routes() -> [Route; 3] {
     let many = |method, path, id, handler| {
+        let most = json!({"type": "integer", "minimum": 1, "maximum": CALL_MAX, "default": CALL_MAX});
         let dry = json!({"type": "boolean", "default": false});
         filter_params(Route::new(method, path, Who::Writer, ("dead letters", id), handler))
+            .param("limit", most, "Most dead letters of this call.")
             .param("dryRun", dry, "Only tell what would be done.")
             .answers::<Done>(200, "What was done, or would be.")
     };
     [
-        filter_params(Route::new(
+        page_params(Route::new(
             Method::GET,
             "/jobs/dlq/list",
             Who::Reader,

@@ -38,7 +38,7 @@ const CURSOR_MAX: usize = 6 << 10;
 const TEXT_MAX: usize = 200;
 
 pub fn routes() -> [Route; 1] {
-    [filter_params(
+    [page_params(
         Route::new(Method::GET, "/jobs", Who::Reader, ("jobs", "listJobs"), || web::get().to(list))
             .says("The caller's jobs over all queues, newest first.")
             .param("status", json!({"type": "string"}), "Jobs in this state.")
@@ -47,6 +47,18 @@ pub fn routes() -> [Route; 1] {
 }
 
 /// The parameters of lists of jobs.
+pub fn page_params(route: Route) -> Route {
+    filter_params(route)
+        .param(
+            "limit",
+            json!({"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT}),
+            "Most jobs of a page.",
+        )
+        .param("cursor", json!({"type": "string"}), "Where the last page ended (next).")
+        .fails(400, "invalid_cursor")
+}
+
+/// The parameters that say which jobs.
 pub fn filter_params(route: Route) -> Route {
     let text = || json!({"type": "string", "minLength": 1, "maxLength": TEXT_MAX});
     route
@@ -59,14 +71,7 @@ pub fn filter_params(route: Route) -> Route {
             json!({"type": "string"}),
             "Jobs added at this moment or later: ms since 1970, or RFC 3339.",
         )
-        .param(
-            "limit",
-            json!({"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_DEFAULT}),
-            "Most jobs of a page.",
-        )
-        .param("cursor", json!({"type": "string"}), "Where the last page ended (next).")
         .fails(400, "invalid_query")
-        .fails(400, "invalid_cursor")
         .fails(422, "invalid_fields")
 }
 

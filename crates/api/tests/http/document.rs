@@ -104,3 +104,39 @@ async fn the_reference_page_loads_nothing_from_elsewhere_and_runs_nothing() {
     let style = Answer::of(api.request(Method::GET, "/api/v1/docs.css").send().await.unwrap()).await;
     assert_eq!((style.status, style.header("content-type")), (200, "text/css; charset=utf-8"));
 }
+
+#[tokio::test]
+async fn what_the_document_says_of_a_query_is_what_is_taken() {
+    let api = start().await;
+    let job = api.add(Who::Ada, "forecast", &json!({"data": {}})).await;
+    let document = api.get(Who::Admin, "/api/v1/openapi.json").await.expect(200);
+    let mut bounds = 0;
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            let place = path.replace("{queue}", "forecast").replace("{id}", &job);
+            for parameter in operation["parameters"].as_array().into_iter().flatten() {
+                let (name, schema) = (parameter["name"].as_str().unwrap(), &parameter["schema"]);
+                if parameter["in"] != "query" || schema["type"] != "integer" || path.contains("/properties/")
+                {
+                    continue;
+                }
+                let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
+                let status = async |value: i64| {
+                    // Of two bounds that depend on each other the other one goes along.
+                    let more = if name == "start" { format!("&end={value}") } else { String::new() };
+                    let more =
+                        if name == "end" && value > 9 { format!("&start={}", value.min(900)) } else { more };
+                    let target = format!("{place}?{name}={value}{more}");
+                    api.as_who(Who::Admin, method.clone(), &target).send().await.unwrap().status().as_u16()
+                };
+                for (bound, beyond) in [("minimum", -1), ("maximum", 1)] {
+                    let at = schema[bound].as_i64().unwrap_or_else(|| panic!("{path} {name} has no {bound}"));
+                    assert_eq!(status(at).await, 200, "{method} {path} {name}={at}");
+                    assert_eq!(status(at + beyond).await, 422, "{method} {path} {name}={}", at + beyond);
+                    bounds += 1;
+                }
+            }
+        }
+    }
+    assert!(bounds > 15, "{bounds}");
+}
