@@ -109,6 +109,43 @@ async fn a_full_server_refuses_adds_and_answers_reads() {
     add(&api, "second").await.expect(202);
 }
 
+/// Reads a stream until it has brought this text; whether it has.
+async fn brings(stream: &mut reqwest::Response, wanted: &str) -> bool {
+    read_to(stream, wanted).await.contains(wanted)
+}
+
+/// What a stream brings up to this text, or to its end.
+async fn read_to(stream: &mut reqwest::Response, wanted: &str) -> String {
+    let mut text = String::new();
+    while let Some(chunk) = stream.chunk().await.unwrap() {
+        text += std::str::from_utf8(&chunk).unwrap();
+        if text.contains(wanted) {
+            break;
+        }
+    }
+    text
+}
+
+#[tokio::test]
+async fn streams_go_on_from_where_a_server_is_that_has_lost_everything() {
+    let redis = Redis::start().await;
+    let api = served(&redis).await;
+    let open = async || api.as_who(Who::Ada, Method::GET, "/api/v1/sse").send().await.unwrap();
+    let mut stream = open().await;
+    add(&api, "before").await.expect(202);
+    let seen = read_to(&mut stream, "event: job:added").await;
+    let id = seen.lines().find_map(|line| line.strip_prefix("id: ")).unwrap();
+    redis.tell("FLUSHALL");
+    // What the old stream was told of is gone, and it ends when its reader finds that out.
+    assert!(!brings(&mut stream, "event: job:added").await);
+    let back = api.as_who(Who::Ada, Method::GET, "/api/v1/sse").header("last-event-id", id);
+    assert!(brings(&mut back.send().await.unwrap(), "event: reset").await, "who comes back is told");
+    let mut stream = open().await;
+    assert!(brings(&mut stream, "retry: 2000").await);
+    add(&api, "after").await.expect(202);
+    assert!(brings(&mut stream, "event: job:added").await, "the new one stays");
+}
+
 #[tokio::test]
 async fn a_server_that_has_become_a_replica_is_waited_for() {
     let redis = Redis::start().await;

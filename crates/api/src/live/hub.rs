@@ -25,6 +25,8 @@ const WAIT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_secs(1);
 /// Events that a client may be behind before it is cut off: more than a few reads bring at once.
 const BEHIND_MAX: usize = 4 * PAGE;
+/// Events that a client which comes back is told; one that has missed more is told to read anew.
+const MISSED_MAX: usize = 5_000;
 /// Clients that catch up at the same time; the others wait for their turn.
 const CATCHING_UP: usize = 8;
 
@@ -178,7 +180,8 @@ impl Hub {
         let infos = futures_util::future::try_join_all(reads).await?;
         let mut table = self.table();
         for (n, info) in missing.into_iter().zip(infos) {
-            table.at[n] = table.at[n].max(info.last_event);
+            // Not what it was when a reader stopped: a store that has lost its data begins anew, with other positions.
+            table.at[n] = info.last_event;
             table.read[n] = true;
             // Not on the runtime of the thread that answers this request, which may end before others.
             drop(self.runtime.spawn(read(Arc::downgrade(self), n)));
@@ -203,6 +206,10 @@ impl Hub {
                 at.0[n] = until;
                 continue;
             }
+            if at.0[n] > until {
+                // Of a life of the store that is over, or of a process that reads ahead of this one.
+                frames.push(None);
+            }
             while at.0[n] < until {
                 let queue = self.catalog.queues()[n].name();
                 let page = self.deps.inspect.events(queue, at.0[n], PAGE, Duration::ZERO).await?;
@@ -222,12 +229,16 @@ impl Hub {
                         frames.push(Some(self.frame(n, event, job, &at)));
                     }
                 }
+                if frames.len() > MISSED_MAX {
+                    // Who was away for so long reads anew faster than it reads all that.
+                    return Ok(vec![None]);
+                }
                 if page.next >= until {
                     break;
                 }
                 at.0[n] = page.next;
             }
-            at.0[n] = until.max(at.0[n]);
+            at.0[n] = until;
         }
         Ok(frames)
     }
@@ -265,7 +276,7 @@ impl Hub {
         let mut table = self.table();
         let mut slow = Vec::new();
         for event in events {
-            table.at[n] = table.at[n].max(event.position);
+            table.at[n] = event.position;
             let job = event.job.as_ref().and_then(|id| jobs.get(id));
             let mut frame = None;
             for (number, to) in &table.streams {
@@ -382,7 +393,6 @@ async fn read(hub: Weak<Hub>, n: usize) {
             tokio::time::sleep(PAUSE).await;
             continue;
         }
-        let mut table = hub.table();
-        table.at[n] = table.at[n].max(page.next);
+        hub.table().at[n] = page.next;
     }
 }
