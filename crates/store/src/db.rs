@@ -1,7 +1,7 @@
 //! All that is particular to the database in use. Everything outside this module is SQL that SQLite and PostgreSQL both run.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::error::ErrorKind;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
@@ -31,6 +31,8 @@ const APPLICATION_ID: i64 = 0x6275_6c72;
 
 /// How long a writer waits for another process's write to end.
 const LOCK_WAIT: Duration = Duration::from_secs(10);
+/// How soon opening is tried again where SQLite does not wait by itself.
+const LOCK_RETRY: Duration = Duration::from_millis(20);
 /// How long a call waits for a connection. Longer than the wait for the lock, so that a queue of writers behind a slow one is
 /// not given up at once.
 const CONNECTION_WAIT: Duration = Duration::from_secs(30);
@@ -68,10 +70,16 @@ pub(crate) async fn open(path: &Path, durable: bool) -> Result<Pools, StoreError
             .max_lifetime(None)
     };
     let at_open = |error| opening(path, error);
-    let writer = pool(1)
-        .connect_with(options.clone().create_if_missing(true).journal_mode(SqliteJournalMode::Wal))
-        .await
-        .map_err(at_open)?;
+    let ours = options.clone().create_if_missing(true).journal_mode(SqliteJournalMode::Wal);
+    let deadline = Instant::now() + LOCK_WAIT;
+    let writer = loop {
+        match pool(1).connect_with(ours.clone()).await.map_err(at_open) {
+            // Two that open a new file at once both turn its log on; SQLite refuses one of them without waiting, as both hold what
+            // the other waits for.
+            Err(StoreError::Busy(_)) if Instant::now() < deadline => tokio::time::sleep(LOCK_RETRY).await,
+            opened => break opened?,
+        }
+    };
     claim(&writer, path).await?;
     // Nothing may slip past the one writer by mistake.
     let readers = pool(READERS).connect_with(options.pragma("query_only", "ON")).await.map_err(at_open)?;

@@ -31,6 +31,21 @@ async fn a_file_and_its_folders_are_made_and_keep_what_was_committed() {
 }
 
 #[tokio::test]
+async fn many_that_open_a_new_database_at_once_all_get_it() {
+    for _ in 0..20 {
+        let folder = tempfile::tempdir().unwrap();
+        let url = url(&folder);
+        let opening = (0..4).map(|_| {
+            let url = url.clone();
+            tokio::spawn(async move { Store::open(&url).await.map(drop) })
+        });
+        for opened in opening.collect::<Vec<_>>() {
+            opened.await.unwrap().unwrap();
+        }
+    }
+}
+
+#[tokio::test]
 async fn migrating_again_and_from_two_stores_at_once_does_no_harm() {
     let folder = tempfile::tempdir().unwrap();
     let url = url(&folder);

@@ -11,13 +11,14 @@ use tokio::sync::Semaphore;
 
 use super::support::{Rig, START, assert_sound, holds, quick, unreachable, until};
 
-/// Handlers of `held` jobs: the first run waits to be stopped and tells that it was, the second ends at once.
-fn held(stopped: &Arc<AtomicBool>) -> Handlers {
-    let stopped = stopped.clone();
+/// Handlers of `held` jobs: the first run tells that it started, waits to be stopped and tells that it was; the second ends at once.
+fn held(started: &Arc<AtomicBool>, stopped: &Arc<AtomicBool>) -> Handlers {
+    let (started, stopped) = (started.clone(), stopped.clone());
     Handlers::new().on_raw("held", move |ctx| {
-        let stopped = stopped.clone();
+        let (started, stopped) = (started.clone(), stopped.clone());
         async move {
             if ctx.token().run == 1 {
+                started.store(true, Ordering::Relaxed);
                 assert_eq!(ctx.stopped().await, Stop::Lost);
                 stopped.store(true, Ordering::Relaxed);
             }
@@ -82,10 +83,10 @@ async fn what_runs_while_a_call_stays_unanswered_runs_on_and_is_settled_once() {
 #[tokio::test]
 async fn a_worker_that_its_store_has_forgotten_learns_it_by_its_next_call() {
     let rig = Rig::manual().await;
-    let stopped = Arc::new(AtomicBool::new(false));
-    let (queue, worker, _signs) = silent(&rig, held(&stopped)).await;
+    let (started, stopped) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let (queue, worker, _signs) = silent(&rig, held(&started, &stopped)).await;
     let job = queue.add(queue.job("held", "1")).await.expect("it can be added").id;
-    until(&queue, &job, JobState::Active).await;
+    holds("the run", || started.load(Ordering::Relaxed)).await;
     give_up(&rig, &queue).await;
     holds("the stop", || stopped.load(Ordering::Relaxed)).await;
     assert_eq!(until(&queue, &job, JobState::Completed).await.status.run, 2);
@@ -97,15 +98,17 @@ async fn a_worker_that_its_store_has_forgotten_learns_it_by_its_next_call() {
 #[tokio::test]
 async fn what_a_late_answer_brings_after_the_lease_was_lost_is_not_run() {
     let rig = Rig::manual().await;
-    let (stopped, runs) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
+    let (started, stopped) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let runs = Arc::new(Mutex::new(Vec::new()));
     let seen = runs.clone();
-    let handlers = held(&stopped).on_raw("late", move |ctx| {
+    let handlers = held(&started, &stopped).on_raw("late", move |ctx| {
         seen.lock().expect("no handler panics").push(ctx.token().run);
         async { Ok(None) }
     });
     let (queue, worker, signs) = silent(&rig, handlers).await;
     let held = queue.add(queue.job("held", "1")).await.expect("it can be added").id;
-    until(&queue, &held, JobState::Active).await;
+    // Active is what the store says before its answer is here, and that answer is not the one to be held.
+    holds("the run", || started.load(Ordering::Relaxed)).await;
     let answers = rig.probe.hold_answers("step");
     let late = queue.add(queue.job("late", "1")).await.expect("it can be added").id;
     until(&queue, &late, JobState::Active).await;
