@@ -11,11 +11,12 @@ use bulrush_api::{ApiConfig, Deps, Server, Shared};
 use bulrush_catalog::Catalog;
 use bulrush_sandbox::{Sandbox, SandboxConfig};
 use bulrush_service::{
-    DataDir, Health, Metrics, Sealing, Secret, Shutdown, TokenKeys, configure_queues, log_engine,
+    DataDir, Health, Metrics, Sealing, Secret, Shutdown, TokenKeys, WorkerSettings, Workers,
+    configure_queues, log_engine,
 };
 use bulrush_store::{Objects, Store};
 use bulrush_upstream::{UpstreamConfig, Upstreams};
-use bulrush_worker_enrichment::{Dependencies, Settings, Workers, summary_queue};
+use bulrush_worker_enrichment::{Dependencies, summary_queue};
 
 /// How long running jobs may go on when the process is asked to stop.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -78,11 +79,10 @@ impl Platform {
         if let Some(sealing) = &sealing {
             dependencies = dependencies.with_sealing(sealing.clone());
         }
-        let settings = Settings {
+        let settings = WorkerSettings {
             catalog: plan.catalog.clone(),
-            name: "bulrush".to_owned(),
             drain: DRAIN,
-            ..Settings::default()
+            ..WorkerSettings::named("bulrush")
         };
         let workers = bulrush_worker_enrichment::start(&client, &dependencies, &settings);
 
@@ -109,14 +109,7 @@ impl Platform {
     /// signal does not wait.
     pub async fn stop(self) -> anyhow::Result<()> {
         self.server.stop(&self.shutdown).await;
-        let hurries = self.workers.hurries();
-        let shutdown = self.shutdown.clone();
-        let hurry = tokio::spawn(async move {
-            shutdown.forced().await;
-            hurries.iter().for_each(bulrush::Hurry::stop_now);
-        });
-        self.workers.shutdown().await;
-        hurry.abort();
+        self.workers.drain(&self.shutdown).await;
         if let Some(sandbox) = self.sandbox {
             sandbox.shutdown().await;
         }

@@ -5,6 +5,7 @@
 //! - [`TokenKeys`]: bearer tokens, made and checked; [`Sealing`]: secrets in payloads, sealed and opened.
 //! - [`telemetry`], [`Metrics`], [`Health`]: what an operator sees.
 //! - [`Shutdown`]: how a process is asked to stop.
+//! - [`Workers`]: the queues of a worker binary, running; [`WorkerArgs`]: what every such binary is told.
 //!
 //! # Invariants
 //! - A secret's `Debug` and `Display` are `***`; its text leaves the type by [`Secret::expose`] alone.
@@ -25,6 +26,8 @@ mod secret;
 mod shutdown;
 pub mod telemetry;
 mod tokens;
+mod worker_args;
+mod workers;
 
 pub use data_dir::{DataDir, DataDirError};
 pub use engine::{configure_queues, log_engine};
@@ -36,3 +39,5 @@ pub use sealing::Sealing;
 pub use secret::Secret;
 pub use shutdown::{Drained, Shutdown};
 pub use tokens::{Claims, LEEWAY_MAX_S, Role, TokenError, TokenKeys, TokenOptions, TokenSources, is_name};
+pub use worker_args::{WorkerArgs, WorkerConfig};
+pub use workers::{Served, WorkerSettings, Workers};

@@ -1,12 +1,9 @@
 //! The configuration of the binary: options and variables, checked as a whole.
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use bulrush_service::args::{self, EngineArgs, SealArgs, TelemetryArgs};
-use bulrush_service::{ConfigError, Problems, Sealing, Secret};
+use bulrush_catalog::Binary;
+use bulrush_service::args::{self, TelemetryArgs};
+use bulrush_service::{ConfigError, Problems, Secret, WorkerArgs, WorkerConfig};
 use bulrush_upstream::{BaseUrl, UpstreamConfig};
-use bulrush_worker_enrichment::Settings;
 use clap::Parser;
 
 /// Runs the jobs that bring data in: enrichment of price histories with weather, holidays and the calendar.
@@ -18,21 +15,7 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     pub telemetry: TelemetryArgs,
     #[command(flatten)]
-    pub engine: EngineArgs,
-    /// The database: sqlite:PATH. It may hold a password and is never printed.
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
-    pub database: Option<Secret>,
-    #[command(flatten)]
-    pub seal: SealArgs,
-    /// Jobs of a queue that run at once, in place of what the catalogue says.
-    #[arg(long, env = "BULRUSH_WORKER_CONCURRENCY", value_name = "SLOTS")]
-    pub concurrency: Option<usize>,
-    /// How long running jobs may go on when the worker is asked to stop, s.
-    #[arg(long, env = "BULRUSH_DRAIN_SECONDS", value_name = "SECONDS", default_value_t = 30)]
-    pub drain: u64,
-    /// What the worker is called in lists of workers.
-    #[arg(long, env = "BULRUSH_WORKER_NAME", default_value = "bulrush-worker-enrichment")]
-    pub name: String,
+    pub worker: WorkerArgs,
     /// One base URL for all upstreams, such as the sandbox's; the options below win over it.
     #[arg(long, env = "BULRUSH_UPSTREAM_URL", value_name = "URL")]
     pub upstream_url: Option<String>,
@@ -58,11 +41,8 @@ pub(crate) struct Arguments {
 
 /// A configuration that can be used.
 pub(crate) struct Config {
-    pub engine: Secret,
-    pub database: Secret,
-    pub sealing: Option<Arc<Sealing>>,
+    pub worker: WorkerConfig,
     pub upstreams: UpstreamConfig,
-    pub settings: Settings,
 }
 
 impl Config {
@@ -79,34 +59,12 @@ impl Config {
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
         let mut problems = Problems::default();
-        let mut required = |name: &str, value: Option<Secret>, example: &str| {
-            if value.is_none() {
-                problems.push(name, format!("is missing; give it or its option, such as {example}"));
-            }
-            value
-        };
-        let engine =
-            required("BULRUSH_ENGINE", arguments.engine.engine.clone(), "--engine redis://localhost:6379");
-        let database =
-            required("DATABASE_URL", arguments.database.clone(), "--database sqlite:data/store.db");
-        if arguments.concurrency == Some(0) {
-            problems.push("BULRUSH_WORKER_CONCURRENCY", "is 0, so nothing would ever run; give at least 1");
-        }
-        let sealing = arguments.seal.sealing(None, &mut problems).map(Arc::new);
         let upstreams = upstreams(&arguments, &mut problems);
-        let catalog = args::catalog(environment, &mut problems);
+        let worker = arguments.worker.check(Binary::Enrichment, environment, &mut problems);
         problems.finish()?;
-        // Each of them is missing only with a problem noted, which ended the check above.
-        let (Some(engine), Some(database), Some(catalog)) = (engine, database, catalog) else {
-            return Err(ConfigError { problems: Vec::new() });
-        };
-        let settings = Settings {
-            catalog,
-            name: arguments.name,
-            concurrency: arguments.concurrency,
-            drain: Duration::from_secs(arguments.drain),
-        };
-        Ok(Self { engine, database, sealing, upstreams, settings })
+        // It is missing only with a problem noted, which ended the check above.
+        let Some(worker) = worker else { return Err(ConfigError { problems: Vec::new() }) };
+        Ok(Self { worker, upstreams })
     }
 }
 
@@ -192,9 +150,9 @@ mod tests {
     fn the_defaults_are_the_catalogue_s_and_the_real_world() {
         let config = check(&NEEDED, &[("ENRICHMENT_WORKER_CONCURRENCY", "7")])
             .unwrap_or_else(|error| panic!("{error}"));
-        let queue = config.settings.catalog.find("enrichment").unwrap();
-        assert_eq!((queue.limits().concurrency, config.settings.concurrency), (7, None));
+        let queue = config.worker.settings.catalog.find("enrichment").unwrap();
+        assert_eq!((queue.limits().concurrency, config.worker.settings.concurrency), (7, None));
         assert_eq!(config.upstreams.nager.to_string(), "https://date.nager.at");
-        assert!(config.sealing.is_none());
+        assert!(config.worker.sealing.is_none());
     }
 }

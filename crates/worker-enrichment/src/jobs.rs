@@ -2,16 +2,10 @@
 
 use bulrush::Handlers;
 use bulrush_catalog::jobs::EnrichProperty;
+use bulrush_service::Served;
 
 use crate::Dependencies;
 use crate::enrich;
-
-/// A queue and the handlers of its jobs.
-pub(crate) struct Served {
-    /// The queue's name in the catalogue.
-    pub queue: &'static str,
-    pub handlers: Handlers,
-}
 
 /// Every queue that this worker runs. A queue that is not here is left to whoever has processors for it: its jobs wait.
 pub(crate) fn all(deps: &Dependencies) -> Vec<Served> {

@@ -15,9 +15,15 @@ mod dependencies;
 mod enrich;
 mod jobs;
 mod single_flight;
-mod workers;
 
 pub use dependencies::{Dependencies, summary_queue};
 pub use enrich::RESULT_KIND;
 pub use jobs::handlers;
-pub use workers::{Settings, Workers, start};
+
+use bulrush::Client;
+use bulrush_service::{WorkerSettings, Workers};
+
+/// Starts a worker for each queue of this binary (see [`Workers::start`]).
+pub fn start(client: &Client, deps: &Dependencies, settings: &WorkerSettings) -> Workers {
+    Workers::start(client, jobs::all(deps), settings)
+}

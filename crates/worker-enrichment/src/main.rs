@@ -5,7 +5,7 @@ mod config;
 use anyhow::Context as _;
 use bulrush::Client;
 use bulrush_catalog::Binary;
-use bulrush_service::{Drained, Shutdown, log_engine, telemetry};
+use bulrush_service::{Shutdown, log_engine, telemetry};
 use bulrush_store::Store;
 use bulrush_upstream::Upstreams;
 use bulrush_worker_enrichment::{Dependencies, start, summary_queue};
@@ -22,33 +22,24 @@ fn main() -> anyhow::Result<()> {
 
 async fn run(config: Config) -> anyhow::Result<()> {
     let shutdown = Shutdown::on_signals().context("signals cannot be watched")?;
-    let store = Store::open(config.database.expose()).await?;
+    let worker = config.worker;
+    let store = Store::open(worker.database.expose()).await?;
     store.migrate().await?;
-    let client = Client::connect(config.engine.expose()).await?;
+    let client = Client::connect(worker.engine.expose()).await?;
     log_engine(&**client.backend());
-    for queue in config.settings.catalog.of_binary(Binary::Enrichment) {
+    for queue in worker.settings.catalog.of_binary(Binary::Enrichment) {
         client.backend().configure(queue.name(), queue.config()).await?;
     }
     let upstreams = Upstreams::new(config.upstreams)?;
     let mut deps = Dependencies::new(store.clone(), upstreams)
-        .with_summaries(summary_queue(&client, &config.settings.catalog)?);
-    deps.sealing = config.sealing;
+        .with_summaries(summary_queue(&client, &worker.settings.catalog)?);
+    deps.sealing = worker.sealing;
 
-    let workers = start(&client, &deps, &config.settings);
+    let workers = start(&client, &deps, &worker.settings);
     shutdown.begun().await;
-    let hurries = workers.hurries();
-    let hurry = tokio::spawn({
-        let shutdown = shutdown.clone();
-        async move {
-            shutdown.forced().await;
-            hurries.iter().for_each(bulrush::Hurry::stop_now);
-        }
-    });
-    workers.shutdown().await;
-    hurry.abort();
+    let drained = workers.drain(&shutdown).await;
     client.backend().close().await?;
     store.close().await;
-    let drained = if shutdown.is_forced() { Drained::CutShort } else { Drained::Whole };
     tracing::info!(?drained, "stopped");
     Ok(())
 }

@@ -11,7 +11,7 @@ use common::{MUNICH, SEATTLE, World, payload, property, seen};
 use jiff::civil::date;
 use serde_json::json;
 
-async fn with_prices() -> (World, bulrush_worker_enrichment::Workers) {
+async fn with_prices() -> (World, bulrush_service::Workers) {
     let (world, workers) = World::running().await;
     world.property("inn", SEATTLE, Some("US"), "2015-01-01", "2015-01-31").await;
     (world, workers)

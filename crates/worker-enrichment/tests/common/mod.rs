@@ -12,12 +12,13 @@ use bulrush::{Client, Queue};
 use bulrush_catalog::Catalog;
 use bulrush_catalog::jobs::{EnrichProperty, EnrichPropertyResult, GeoPoint};
 use bulrush_sandbox::{Fault, FaultPlan, Sandbox, SandboxConfig};
+use bulrush_service::{WorkerSettings, Workers};
 use bulrush_store::{
     DayFeatures, DayRange, EntityKind, Location, NewEntity, Observation, Owner, Saved, Scope, Store,
     StoreError,
 };
 use bulrush_upstream::{HttpOptions, RetryPolicy, UpstreamConfig, Upstreams};
-use bulrush_worker_enrichment::{Dependencies, Settings, Workers, start, summary_queue};
+use bulrush_worker_enrichment::{Dependencies, start, summary_queue};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
@@ -77,8 +78,8 @@ impl World {
         start(&self.client, &self.deps, &self.settings())
     }
 
-    pub fn settings(&self) -> Settings {
-        Settings { catalog: self.catalog.clone(), ..Settings::default() }
+    pub fn settings(&self) -> WorkerSettings {
+        WorkerSettings { catalog: self.catalog.clone(), ..WorkerSettings::named("test") }
     }
 
     pub fn queue(&self) -> Queue {
