@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -242,6 +243,33 @@ impl<'a> Fields<'a> {
                 None
             }
         }
+    }
+
+    /// A required word of a list.
+    pub fn one_of<T: Copy>(&mut self, name: &str, known: &[(T, &'static str)]) -> Option<T> {
+        let names = || known.iter().map(|(_, name)| *name);
+        let Some(value) = self.value(name) else {
+            self.problem(name, format!("is required: one of {}", names().collect::<Vec<_>>().join(", ")));
+            return None;
+        };
+        let found = value.as_str().and_then(|text| known.iter().find(|(_, name)| *name == text));
+        if found.is_none() {
+            let list = names().collect::<Vec<_>>().join(", ");
+            let near = value.as_str().and_then(|text| nearest(text, names()));
+            let hint = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
+            self.problem(name, format!("must be one of {list}{hint}"));
+        }
+        found.map(|(value, _)| *value)
+    }
+
+    /// An optional day, as `2024-12-31`.
+    pub fn day(&mut self, name: &str) -> Option<Date> {
+        let value = self.value(name)?;
+        let day = value.as_str().filter(|text| text.len() == 10).and_then(|text| text.parse().ok());
+        if day.is_none() {
+            self.problem(name, "must be a day, such as \"2024-12-31\"");
+        }
+        day
     }
 
     /// An optional country, in upper case.

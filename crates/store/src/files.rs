@@ -7,7 +7,7 @@ use sqlx::Row as _;
 use crate::db::DbRow;
 use crate::ids::{new_id, now_ms};
 use crate::scoped::Scoped;
-use crate::{Owner, Scope, Store, StoreError, WriteTx};
+use crate::{Owner, Scope, Store, StoreError, StoredObject, WriteTx};
 
 /// How far the work on a file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -79,6 +79,34 @@ pub struct NewFile {
     pub entity: Option<String>,
 }
 
+/// A file that a job is to make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewOutput {
+    /// Its identifier: the job's, so that a job that runs again makes the same file.
+    pub id: String,
+    /// Whose it is.
+    pub owner: Owner,
+    /// What it is called.
+    pub name: String,
+    /// Its media type.
+    pub content_type: String,
+    /// The entity that it is about, if it is about one.
+    pub entity: Option<String>,
+}
+
+/// Whether a file was completed.
+#[must_use = "a file on which nobody works is not completed"]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Completion {
+    /// It was; `replaced` is the key of the bytes that it had before, to be deleted after the commit.
+    Done {
+        /// The key of an object that no row names any more.
+        replaced: Option<String>,
+    },
+    /// There is no such file on which a job works: it was deleted, say.
+    NotInWork,
+}
+
 /// A registered file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileRow {
@@ -110,6 +138,13 @@ pub struct FileRow {
     pub updated_at_ms: i64,
 }
 
+impl FileRow {
+    /// Whether it has bytes: what a job is still to make has none.
+    pub fn has_bytes(&self) -> bool {
+        !self.object_key.starts_with(NO_OBJECT)
+    }
+}
+
 /// The table of files.
 #[derive(Debug, Clone, Copy)]
 pub struct Files<'s> {
@@ -118,6 +153,11 @@ pub struct Files<'s> {
 
 const COLUMNS: &str = "id, tenant, owner, name, display_name, size, sha256, content_type, state, object_key, entity, problem, \
                        created_at, updated_at";
+
+/// How the key of a file begins that has no bytes yet; no key of an object does.
+const NO_OBJECT: &str = "none:";
+/// SHA-256 of no bytes.
+const SHA256_OF_NOTHING: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 /// How rows of this table are found and read.
 const ROWS: Scoped<FileRow> = Scoped { table: "files", columns: COLUMNS, read };
@@ -166,6 +206,60 @@ impl<'s> Files<'s> {
         .execute(tx.connection())
         .await?;
         Ok(row)
+    }
+
+    /// Registers a file that a job is to make, pending, unless its identifier is there already. Returns whether it was new.
+    ///
+    /// Until [`complete`](Self::complete) it has no bytes: size 0, the hash of nothing, and a key that names no object.
+    pub async fn expect(&self, tx: &mut WriteTx, output: &NewOutput) -> Result<bool, StoreError> {
+        let done = sqlx::query(
+            "INSERT INTO files (id, tenant, owner, name, display_name, size, sha256, content_type, state, object_key, entity, \
+                                created_at, updated_at) \
+             VALUES ($1, $2, $3, $4, $5, 0, $6, $7, $8, $9, $10, $11, $11) ON CONFLICT (id) DO NOTHING",
+        )
+        .bind(&output.id)
+        .bind(&output.owner.tenant)
+        .bind(&output.owner.user)
+        .bind(download_name(&output.name))
+        .bind(display_name(&output.name))
+        .bind(SHA256_OF_NOTHING)
+        .bind(&output.content_type)
+        .bind(FileState::Pending.as_str())
+        .bind(format!("{NO_OBJECT}{}", output.id))
+        .bind(&output.entity)
+        .bind(now_ms())
+        .execute(tx.connection())
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Says that a job has made the file `id`, on which it works: its bytes are in `object`. For the platform's own work, in a job's
+    /// fenced transaction.
+    pub async fn complete(
+        &self,
+        tx: &mut WriteTx,
+        id: &str,
+        object: &StoredObject,
+    ) -> Result<Completion, StoreError> {
+        let before: Option<String> =
+            sqlx::query_scalar("SELECT object_key FROM files WHERE id = $1 AND state = $2")
+                .bind(id)
+                .bind(FileState::Processing.as_str())
+                .fetch_optional(tx.connection())
+                .await?;
+        let Some(before) = before else { return Ok(Completion::NotInWork) };
+        sqlx::query(
+            "UPDATE files SET size = $2, sha256 = $3, object_key = $4, state = $5, problem = NULL, updated_at = $6 WHERE id = $1",
+        )
+        .bind(id)
+        .bind(i64::try_from(object.size).unwrap_or(i64::MAX))
+        .bind(&object.sha256)
+        .bind(&object.key)
+        .bind(FileState::Completed.as_str())
+        .bind(now_ms())
+        .execute(tx.connection())
+        .await?;
+        Ok(Completion::Done { replaced: (!before.starts_with(NO_OBJECT)).then_some(before) })
     }
 
     /// The file `id`, if `scope` may see it.

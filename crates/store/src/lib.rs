@@ -73,7 +73,7 @@ pub use entities::{Entities, Entity, EntityKind, Location, NewEntity, Saved, Unk
 pub use error::{FenceError, StoreError};
 pub use features::{DayFeatures, Features, Season, UnknownSeason};
 pub use fences::forget_fences;
-pub use files::{FileRow, FileState, Files, NewFile, display_name, download_name};
+pub use files::{Completion, FileRow, FileState, Files, NewFile, NewOutput, display_name, download_name};
 pub use holidays::{Holiday, HolidayKind, Holidays};
 pub use ids::{derived_id, new_id, now_ms};
 pub use objects::{Area, ByteStream, ObjectError, Objects, StoredObject};

@@ -94,7 +94,7 @@ pub(super) static EXPORT: QueueEntry = QueueEntry {
     ],
     binary: Binary::Analytics,
     purpose: "Writes data to a file for its owner to download.",
-    jobs: &[JobKind::untyped("export")],
+    jobs: &[crate::jobs::export::KIND],
     limits: Limits {
         concurrency: 2,
         rate: Some(RateLimit { max: 20, per_ms: MINUTE_MS }),
