@@ -177,11 +177,13 @@ fn operation(route: &Route, generator: &mut SchemaGenerator) -> Value {
     }
     let mut responses: Map<String, Value> = Map::new();
     for success in &route.successes {
-        let mut response = json!({"description": success.text});
+        // One status may come with several types of content.
+        let response = responses
+            .entry(success.status.to_string())
+            .or_insert_with(|| json!({"description": success.text}));
         if let Some((content, schema)) = success.content {
-            response["content"] = json!({content: {"schema": schema(generator)}});
+            response["content"][content] = json!({"schema": schema(generator)});
         }
-        responses.insert(success.status.to_string(), response);
     }
     let of_callers =
         if matches!(route.who, Who::Anybody | Who::Configured) { &[][..] } else { &OF_CALLERS[..] };

@@ -16,7 +16,8 @@ use bulrush_service::{
 };
 use bulrush_store::{Objects, Store};
 use bulrush_upstream::{UpstreamConfig, Upstreams};
-use bulrush_worker_enrichment::{Dependencies, summary_queue};
+use bulrush_worker_enrichment::summary_queue;
+use {bulrush_worker_analytics as analytics, bulrush_worker_enrichment as enrichment};
 
 /// How long running jobs may go on when the process is asked to stop.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -74,7 +75,7 @@ impl Platform {
         let client = Client::new(backend.clone());
         let sealing = plan.sealing.map(Arc::new);
         let upstreams = Upstreams::new(upstream_config)?;
-        let mut dependencies = Dependencies::new(store.clone(), upstreams)
+        let mut dependencies = enrichment::Dependencies::new(store.clone(), upstreams)
             .with_summaries(summary_queue(&client, &plan.catalog)?);
         if let Some(sealing) = &sealing {
             dependencies = dependencies.with_sealing(sealing.clone());
@@ -84,7 +85,9 @@ impl Platform {
             drain: DRAIN,
             ..WorkerSettings::named("bulrush")
         };
-        let workers = bulrush_worker_enrichment::start(&client, &dependencies, &settings);
+        let computing = analytics::Dependencies::new(store.clone(), objects.clone());
+        let workers = enrichment::start(&client, &dependencies, &settings)
+            .and(analytics::start(&client, &computing, &settings));
 
         let catalog = Arc::new(plan.catalog);
         let shared = Shared {

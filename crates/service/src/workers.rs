@@ -141,7 +141,7 @@ mod tests {
             let queue = settings.catalog.find(name).unwrap();
             let queue = client.queue_with(queue.name().clone(), queue.options());
             let id = queue.add(queue.job("x", "{}")).await.unwrap().id;
-            let ended = queue.wait_finished(&id, Duration::from_secs(60)).await.unwrap().unwrap();
+            let ended = queue.wait_finished(&id, Duration::from_mins(1)).await.unwrap().unwrap();
             assert_eq!(ended.state(), JobState::Completed);
         }
         let queues: Vec<String> = workers.iter().map(|(queue, _)| queue.to_string()).collect();

@@ -35,12 +35,14 @@ pub fn routes() -> Vec<Route> {
         .says("What is known of a file.")
         .answers::<read::FileAnswer<'_>>(200, "The file.")
         .fails(404, "unknown_file"),
-        Route::new(Method::GET, "/files/{id}/download", Who::Reader, ("files", "downloadFile"), || {
-            web::get().to(read::download)
-        })
-        .says("The bytes of a file, as they came.")
-        .answers_as::<String>(200, "text/csv", "The file.")
-        .fails(404, "unknown_file"),
+        read::files(
+            Route::new(Method::GET, "/files/{id}/download", Who::Reader, ("files", "downloadFile"), || {
+                web::get().to(read::download)
+            })
+            .says("The bytes of a file, as they came or were made.")
+            .fails(404, "unknown_file")
+            .fails(409, "not_ready"),
+        ),
         Route::new(Method::POST, "/files/{id}/enrich", Who::Writer, ("files", "enrichFile"), || {
             web::post().to(enrich::enrich)
         })

@@ -1,14 +1,16 @@
 //! GET `/files/{id}`.
 
-use actix_web::http::header;
+use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, web};
 use bulrush_store::FileRow;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::exports;
 use crate::http::auth::Principal;
 use crate::http::problem::Problem;
+use crate::http::route::Route;
 use crate::state::{Deps, State};
 
 pub async fn get(
@@ -29,6 +31,18 @@ pub async fn download(
 ) -> Result<HttpResponse, Problem> {
     let deps = state.deps()?;
     let row = find(deps, &principal, &path).await?;
+    if !row.has_bytes() {
+        return Err(Problem::new(
+            StatusCode::CONFLICT,
+            "not_ready",
+            format!("The file is {}; it can be downloaded once it is completed.", row.state.as_str()),
+        ));
+    }
+    send(deps, row).await
+}
+
+/// The bytes of a file that the caller may see.
+pub async fn send(deps: &Deps, row: FileRow) -> Result<HttpResponse, Problem> {
     let (size, bytes) = deps.objects.get(&row.object_key).await?;
     Ok(HttpResponse::Ok()
         .content_type(row.content_type)
@@ -38,6 +52,12 @@ pub async fn download(
         .insert_header((header::CACHE_CONTROL, "private, no-store"))
         .no_chunking(size)
         .streaming(bytes))
+}
+
+/// A route that answers with a file: of any type that uploads and exports have.
+pub fn files(route: Route) -> Route {
+    exports::content_types()
+        .fold(route, |route, content| route.answers_as::<String>(200, content, "The file."))
 }
 
 /// A file that the caller may see.

@@ -23,6 +23,7 @@ fn body_of(operation: &Value) -> Option<Value> {
         "addJobs" => json!({"jobs": [{"data": {}}]}),
         "addFlow" => json!({"queue": "forecast"}),
         "changeJob" => json!({"priority": 1}),
+        "addExport" => json!({"format": "csv"}),
         "addTemplate" | "changeTemplate" => json!({"name": "t", "queue": "forecast"}),
         _ => json!({}),
     })

@@ -6,6 +6,7 @@ mod common;
 mod access;
 mod binary;
 mod document;
+mod exports;
 mod files;
 mod hostile;
 mod jobs;

@@ -258,7 +258,7 @@ fn filters(fields: &mut Fields<'_>, entity: Option<ExportEntity>) -> Map<String,
         };
         match (entity, value) {
             (Some(ExportEntity::Observations), _) if name != "metric" => {
-                let hint = match nearest(name, ["metric"].into_iter()) {
+                let hint = match nearest(name, ["metric"]) {
                     Some(near) => format!("is not known; did you mean {near}?"),
                     None => "is not known; observations are chosen by metric".to_owned(),
                 };

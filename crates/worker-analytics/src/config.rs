@@ -1,0 +1,88 @@
+//! The configuration of the binary: options and variables, checked as a whole.
+
+use std::path::PathBuf;
+
+use bulrush_catalog::Binary;
+use bulrush_service::args::{self, TelemetryArgs};
+use bulrush_service::{ConfigError, Problems, WorkerArgs, WorkerConfig};
+use clap::Parser;
+
+/// Runs the jobs that compute from the data and send out what comes of it: exports.
+///
+/// Limits of queues are set by variables BULRUSH_QUEUE_<NAME>_CONCURRENCY, _ATTEMPTS, _RATE_MAX and so on.
+#[derive(Debug, Parser)]
+#[command(name = "bulrush-worker-analytics", version)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub telemetry: TelemetryArgs,
+    #[command(flatten)]
+    pub worker: WorkerArgs,
+    /// Folder of the files, the same as the API's.
+    #[arg(long, env = "BULRUSH_FILES", value_name = "DIR")]
+    pub files: Option<PathBuf>,
+    /// The same, as seed 002 calls it.
+    #[arg(long, env = "EXPORT_DIR", value_name = "DIR", hide = true)]
+    pub export_dir: Option<PathBuf>,
+}
+
+/// A configuration that can be used.
+#[derive(Debug)]
+pub(crate) struct Config {
+    pub worker: WorkerConfig,
+    pub files: PathBuf,
+}
+
+impl Config {
+    /// Checks everything, the environment's settings of queues included.
+    ///
+    /// # Errors
+    /// All problems at once.
+    pub fn check(arguments: Arguments) -> Result<Self, ConfigError> {
+        Self::check_with(arguments, args::environment())
+    }
+
+    fn check_with(
+        arguments: Arguments,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let mut problems = Problems::default();
+        let worker = arguments.worker.check(Binary::Analytics, environment, &mut problems);
+        let files = arguments.files.or(arguments.export_dir);
+        if files.is_none() {
+            problems.push("BULRUSH_FILES", "is missing; give it or its option, such as --files data/files");
+        }
+        problems.finish()?;
+        // Each of them is missing only with a problem noted, which ended the check above.
+        let (Some(worker), Some(files)) = (worker, files) else {
+            return Err(ConfigError { problems: Vec::new() });
+        };
+        Ok(Self { worker, files })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(options: &[&str]) -> Result<Config, ConfigError> {
+        let arguments = Arguments::try_parse_from(["x"].iter().chain(options)).unwrap();
+        Config::check_with(arguments, [])
+    }
+
+    #[test]
+    fn all_that_is_missing_is_told_at_once() {
+        let text = check(&[]).unwrap_err().to_string();
+        for name in ["BULRUSH_ENGINE", "DATABASE_URL", "BULRUSH_FILES"] {
+            assert!(text.contains(name), "{name} is not in {text}");
+        }
+    }
+
+    #[test]
+    fn the_folder_of_files_has_two_names() {
+        for option in ["--files", "--export-dir"] {
+            let config =
+                check(&["--engine", "memory:", "--database", "sqlite::memory:", option, "f"]).unwrap();
+            assert_eq!(config.files, PathBuf::from("f"));
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! The list of all jobs that this worker runs.
+
+use bulrush::Handlers;
+use bulrush_catalog::jobs::Export;
+use bulrush_service::Served;
+
+use crate::{Dependencies, export};
+
+/// Every queue that this worker runs. A queue that is not here is left to whoever has processors for it: its jobs wait.
+pub(crate) fn all(deps: &Dependencies) -> Vec<Served> {
+    vec![Served { queue: "export", handlers: exports(deps) }]
+}
+
+/// The queue runs one kind of job, so whatever name a job was added under, that kind is meant.
+fn exports(deps: &Dependencies) -> Handlers {
+    let (deps, under_any_name) = (deps.clone(), deps.clone());
+    Handlers::new()
+        .on::<Export, _, _>(move |payload, ctx| export::run(deps.clone(), payload, ctx))
+        .otherwise::<Export, _, _>(move |payload, ctx| export::run(under_any_name.clone(), payload, ctx))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use bulrush_catalog::{Binary, Catalog};
+    use bulrush_store::{Objects, Store};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn each_kind_with_a_payload_type_is_in_the_list_and_no_queue_is_twice() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open("sqlite::memory:").await.unwrap();
+        let deps = Dependencies::new(store, Objects::open(folder.path()).await.unwrap());
+        let served = all(&deps);
+        let queues: HashSet<_> = served.iter().map(|served| served.queue).collect();
+        assert_eq!(queues.len(), served.len(), "a queue is twice in the list");
+
+        let catalog = Catalog::default();
+        for served in &served {
+            let entry = catalog.find(served.queue).unwrap().entry();
+            assert_eq!(entry.binary, Binary::Analytics, "{} is another worker's", served.queue);
+            let names: HashSet<_> = served.handlers.names().collect();
+            let kinds: HashSet<_> = entry.jobs.iter().map(|kind| kind.name).collect();
+            assert_eq!(names, kinds, "{}", served.queue);
+        }
+        for queue in catalog.of_binary(Binary::Analytics) {
+            let has_payload_type = queue.entry().jobs.iter().any(|kind| kind.prepare.is_some());
+            assert!(!has_payload_type || queues.contains(queue.entry().name), "nobody runs {}", queue.name());
+        }
+    }
+}

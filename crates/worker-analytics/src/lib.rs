@@ -1,0 +1,25 @@
+//! The worker that computes from the data, and sends out what comes of it: exports.
+//!
+//! [`start`] runs all of its queues in the caller's process, so the binary beside this library, `bulrush serve` and the demo run the
+//! same code.
+//!
+//! # Invariants
+//! - **A file appears whole or not at all.** An export is written beside its place and becomes its owner's in one transaction behind the
+//!   fence of the run; what a run leaves that was cancelled, failed or overtaken is removed.
+//! - **Twice is once.** An export's file has the identifier of its job, so a job that runs again makes the same file.
+//! - **Constant memory.** Rows go from the store to the file in batches, whatever their number.
+
+mod dependencies;
+mod export;
+mod jobs;
+
+pub use dependencies::Dependencies;
+pub use export::RESULT_KIND as EXPORT_RESULT_KIND;
+
+use bulrush::Client;
+use bulrush_service::{WorkerSettings, Workers};
+
+/// Starts a worker for each queue of this binary (see [`Workers::start`]).
+pub fn start(client: &Client, deps: &Dependencies, settings: &WorkerSettings) -> Workers {
+    Workers::start(client, jobs::all(deps), settings)
+}

@@ -1,0 +1,42 @@
+//! `bulrush-worker-analytics`: reads its configuration, runs the workers, drains when it is asked to stop.
+
+mod config;
+
+use anyhow::Context as _;
+use bulrush::Client;
+use bulrush_catalog::Binary;
+use bulrush_service::{Shutdown, log_engine, telemetry};
+use bulrush_store::{Objects, Store};
+use bulrush_worker_analytics::{Dependencies, start};
+use clap::Parser as _;
+
+use config::{Arguments, Config};
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    telemetry::init(&arguments.telemetry)?;
+    let config = Config::check(arguments)?;
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run(config))
+}
+
+async fn run(config: Config) -> anyhow::Result<()> {
+    let shutdown = Shutdown::on_signals().context("signals cannot be watched")?;
+    let Config { worker, files } = config;
+    let store = Store::open(worker.database.expose()).await?;
+    store.migrate().await?;
+    let objects = Objects::open(files).await.context("the folder of files could not be opened")?;
+    let client = Client::connect(worker.engine.expose()).await?;
+    log_engine(&**client.backend());
+    for queue in worker.settings.catalog.of_binary(Binary::Analytics) {
+        client.backend().configure(queue.name(), queue.config()).await?;
+    }
+    let deps = Dependencies::new(store.clone(), objects);
+
+    let workers = start(&client, &deps, &worker.settings);
+    shutdown.begun().await;
+    let drained = workers.drain(&shutdown).await;
+    client.backend().close().await?;
+    store.close().await;
+    tracing::info!(?drained, "stopped");
+    Ok(())
+}
