@@ -1,5 +1,7 @@
 //! Payloads and results, one file per kind of job. Each comes with its processor.
 
 pub mod enrich_property;
+pub mod scrape_prices;
 
 pub use enrich_property::{EnrichProperty, EnrichPropertyResult, GeoPoint};
+pub use scrape_prices::{CompetitorOutcome, CompetitorStatus, ScrapePrices, ScrapePricesResult};
