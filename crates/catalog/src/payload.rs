@@ -223,6 +223,37 @@ impl<'a> Fields<'a> {
         None
     }
 
+    /// A required whole number within `min..=max`.
+    pub fn whole(&mut self, name: &str, min: u64, max: u64) -> Option<u64> {
+        match self.value(name) {
+            None => self.problem(name, "is required"),
+            Some(value) => match value.as_u64() {
+                Some(number) if (min..=max).contains(&number) => return Some(number),
+                _ => self.problem(name, format!("must be a whole number from {min} to {max}")),
+            },
+        }
+        None
+    }
+
+    /// A required day, `YYYY-MM-DD`, within these years.
+    pub fn day(&mut self, name: &str, years: std::ops::RangeInclusive<i16>) -> Option<Date> {
+        let Some(value) = self.value(name) else {
+            self.problem(name, "is required: \"2026-12-20\"");
+            return None;
+        };
+        // The length keeps out times of day and signed years, which the parser would take.
+        let day = value.as_str().filter(|text| text.len() == 10).and_then(|text| text.parse::<Date>().ok());
+        if day.is_none_or(|day| !years.contains(&day.year())) {
+            let (first, last) = (years.start(), years.end());
+            self.problem(
+                name,
+                format!("must be a day such as \"2026-12-20\", of the years {first} to {last}"),
+            );
+            return None;
+        }
+        day
+    }
+
     /// A required place: `{latitude, longitude}`.
     pub fn place(&mut self, name: &str) -> Option<GeoPoint> {
         match self.value(name) {
@@ -263,7 +294,7 @@ impl<'a> Fields<'a> {
     }
 
     /// An optional day, as `2024-12-31`.
-    pub fn day(&mut self, name: &str) -> Option<Date> {
+    pub fn day_opt(&mut self, name: &str) -> Option<Date> {
         let value = self.value(name)?;
         let day = value.as_str().filter(|text| text.len() == 10).and_then(|text| text.parse().ok());
         if day.is_none() {

@@ -8,8 +8,8 @@ use tempfile::TempDir;
 use crate::db::{self, Pool, Pools};
 use crate::url::DatabaseUrl;
 use crate::{
-    ApiKeys, Claims, Entities, Features, Files, Holidays, Observations, Results, StoreError, StreamTickets,
-    Templates, Weather, WebhookDeliveries, Webhooks,
+    ApiKeys, Claims, CompetitorPages, CompetitorPrices, Entities, Features, Files, Holidays, Observations,
+    Results, SiteTurns, StoreError, StreamTickets, Templates, Weather, WebhookDeliveries, Webhooks,
 };
 
 /// How busy the connections are, for metrics.
@@ -134,6 +134,21 @@ impl Store {
     /// Who is fetching what.
     pub fn claims(&self) -> Claims<'_> {
         Claims::new(self)
+    }
+
+    /// What competitors asked.
+    pub fn competitor_prices(&self) -> CompetitorPrices<'_> {
+        CompetitorPrices::new(self)
+    }
+
+    /// Their pages, as they were last read.
+    pub fn competitor_pages(&self) -> CompetitorPages<'_> {
+        CompetitorPages::new(self)
+    }
+
+    /// Whose turn it is at a site.
+    pub fn site_turns(&self) -> SiteTurns<'_> {
+        SiteTurns::new(self)
     }
 
     /// Uploads, and files that jobs made.

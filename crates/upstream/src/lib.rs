@@ -1,5 +1,5 @@
 //! Typed clients of the outside world: weather ([Open-Meteo]) and holidays ([Nager.Date], [Calendarific] when a key is
-//! there, [OpenHolidays] for school holidays).
+//! there, [OpenHolidays] for school holidays); and, for what users name, a guarded [`fetch`]er and a client of [`webhook`]s.
 //!
 //! What all clients promise:
 //! - **Nothing from outside is believed.** Answers are read up to a bound, checked as a whole and turned into our own types;
@@ -26,8 +26,10 @@ mod http;
 mod place;
 mod secret;
 
+pub mod fetch;
 pub mod holidays;
 pub mod weather;
+pub mod webhook;
 
 pub use config::{BaseUrl, BaseUrlError, UpstreamConfig};
 pub use country::{CountryCode, CountryCodeError, SubdivisionCode, SubdivisionCodeError};

@@ -200,8 +200,8 @@ fn prepare(
     if let [_, (second, _), ..] = named[..] {
         fields.problem(second, "is one too many: an export is about one thing, or about all");
     }
-    let start_date = fields.day("startDate");
-    let end_date = fields.day("endDate");
+    let start_date = fields.day_opt("startDate");
+    let end_date = fields.day_opt("endDate");
     if start_date.zip(end_date).is_some_and(|(start, end)| end < start) {
         fields.problem("endDate", "is before startDate");
     }

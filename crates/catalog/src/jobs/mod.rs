@@ -2,6 +2,8 @@
 
 pub mod enrich_property;
 pub mod export;
+pub mod scrape_prices;
 
 pub use enrich_property::{EnrichProperty, EnrichPropertyResult, GeoPoint};
 pub use export::{Export, ExportEntity, ExportFormat, ExportResult};
+pub use scrape_prices::{CompetitorOutcome, CompetitorStatus, ScrapePrices, ScrapePricesResult};

@@ -1,7 +1,8 @@
 //! The queue that reads other people's pages.
 
 use super::DEFAULT;
-use crate::entry::{Access, Binary, Growth, JobKind, Limits, QueueEntry, SeedVariables};
+use crate::entry::{Access, Binary, Growth, Limits, QueueEntry, SeedVariables};
+use crate::jobs::scrape_prices;
 
 pub(super) static COMPETITOR: QueueEntry = QueueEntry {
     name: "competitor",
@@ -9,7 +10,7 @@ pub(super) static COMPETITOR: QueueEntry = QueueEntry {
     aliases: &[],
     binary: Binary::Competitor,
     purpose: "Reads competitors' prices from their pages, politely, site by site.",
-    jobs: &[JobKind::untyped("scrape-prices")],
+    jobs: &[scrape_prices::KIND],
     limits: Limits { concurrency: 2, backoff: Growth::OUTSIDE, ..DEFAULT },
     access: Access::Users,
     seed_variables: SeedVariables { concurrency: &["COMPETITOR_WORKER_CONCURRENCY"], timeout: &[] },

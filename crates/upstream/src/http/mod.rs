@@ -3,7 +3,7 @@
 mod cache;
 mod request;
 mod retry;
-mod retry_after;
+pub(crate) mod retry_after;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ const REDIRECTS_MAX: usize = 3;
 /// How much of a failed answer is read in search of a reason.
 const REASON_BODY_MAX: usize = 64 * 1024;
 /// Names the program to the people who run the upstreams, and tells them where to complain.
-const USER_AGENT: &str =
+pub(crate) const USER_AGENT: &str =
     concat!("bulrush/", env!("CARGO_PKG_VERSION"), " (+", env!("CARGO_PKG_REPOSITORY"), ")");
 
 /// Limits, retries and cache of the HTTP layer.
@@ -63,7 +63,7 @@ impl Default for HttpOptions {
 #[error(
     "the HTTP client could not be set up; check that this machine has root certificates (ca-certificates)"
 )]
-pub struct BuildError(#[source] TransportError);
+pub struct BuildError(#[source] pub(crate) TransportError);
 
 /// One connection pool and one cache, shared by all clients made from it.
 #[derive(Debug, Clone)]
@@ -240,7 +240,7 @@ async fn bounded_body(mut response: Response, limit: usize) -> Result<Option<Byt
 }
 
 /// How long the upstream wants to be left alone: any 429, and a 503 that names a time.
-fn asked_to_wait(status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
+pub(crate) fn asked_to_wait(status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
     let named = headers.get(header::RETRY_AFTER).map(HeaderValue::to_str);
     match status {
         StatusCode::TOO_MANY_REQUESTS => {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
 
 /// For a 429 without a usable time.
-pub(super) const DEFAULT: Duration = Duration::from_mins(1);
+pub(crate) const DEFAULT: Duration = Duration::from_mins(1);
 /// "At once", or a date that has passed, still means that something was too much.
 const MIN: Duration = Duration::from_secs(1);
 /// A mistaken or hostile upstream cannot park the work for years; after an hour it is asked again.
@@ -16,7 +16,7 @@ const MAX: Duration = Duration::from_hours(1);
 const DATE: DateTimeParser = DateTimeParser::new().relaxed_weekday(true);
 
 /// The wait that `value` asks for, between one second and one hour; `None` if it is neither a number of seconds nor a date.
-pub(super) fn parse(value: &str, now: Timestamp) -> Option<Duration> {
+pub(crate) fn parse(value: &str, now: Timestamp) -> Option<Duration> {
     let value = value.trim();
     let wait = if !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit()) {
         // More digits than fit is a number beyond every limit.
