@@ -287,7 +287,9 @@ mod tests {
 
     use super::*;
 
-    fn check(data: Value) -> Result<(Export, Vec<EntityRef>), Vec<(String, String)>> {
+    type Wrong = Vec<(String, String)>;
+
+    fn check(data: Value) -> Result<(Export, Vec<EntityRef>), Wrong> {
         let Value::Object(data) = data else { unreachable!("the tests give objects") };
         let caller = Caller { user: "ada", may_name_others: false };
         match prepare(&data, &caller, None) {
