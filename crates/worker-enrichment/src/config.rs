@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bulrush_service::args::{self, EngineArgs, SealArgs, TelemetryArgs};
+use bulrush_service::args::{self, EngineArgs, SealArgs, StoreArgs, TelemetryArgs};
 use bulrush_service::{ConfigError, Problems, Sealing, Secret};
 use bulrush_upstream::{BaseUrl, UpstreamConfig};
 use bulrush_worker_enrichment::Settings;
@@ -19,9 +19,8 @@ pub(crate) struct Arguments {
     pub telemetry: TelemetryArgs,
     #[command(flatten)]
     pub engine: EngineArgs,
-    /// The database: sqlite:PATH. It may hold a password and is never printed.
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
-    pub database: Option<Secret>,
+    #[command(flatten)]
+    pub store: StoreArgs,
     #[command(flatten)]
     pub seal: SealArgs,
     /// Jobs of a queue that run at once, in place of what the catalogue says.
@@ -79,16 +78,16 @@ impl Config {
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
         let mut problems = Problems::default();
-        let mut required = |name: &str, value: Option<Secret>, example: &str| {
-            if value.is_none() {
+        let database = arguments.store.url(&mut problems);
+        let mut required = |name: &str, is_given: bool, example: &str| {
+            if !is_given {
                 problems.push(name, format!("is missing; give it or its option, such as {example}"));
             }
-            value
         };
-        let engine =
-            required("BULRUSH_ENGINE", arguments.engine.engine.clone(), "--engine redis://localhost:6379");
-        let database =
-            required("DATABASE_URL", arguments.database.clone(), "--database sqlite:data/store.db");
+        let engine = arguments.engine.engine.clone();
+        required("BULRUSH_ENGINE", engine.is_some(), "--engine redis://localhost:6379");
+        let has_database = arguments.store.database.is_some() || arguments.store.database_file.is_some();
+        required("DATABASE_URL", has_database, "--database postgres://bulrush@localhost/bulrush");
         if arguments.concurrency == Some(0) {
             problems.push("BULRUSH_WORKER_CONCURRENCY", "is 0, so nothing would ever run; give at least 1");
         }

@@ -5,8 +5,7 @@ mod config;
 use anyhow::Context as _;
 use bulrush::Client;
 use bulrush_catalog::Binary;
-use bulrush_service::{Drained, Shutdown, log_engine, telemetry};
-use bulrush_store::Store;
+use bulrush_service::{Drained, Shutdown, log_engine, open_store, telemetry};
 use bulrush_upstream::Upstreams;
 use bulrush_worker_enrichment::{Dependencies, start, summary_queue};
 use clap::Parser as _;
@@ -22,8 +21,10 @@ fn main() -> anyhow::Result<()> {
 
 async fn run(config: Config) -> anyhow::Result<()> {
     let shutdown = Shutdown::on_signals().context("signals cannot be watched")?;
-    let store = Store::open(config.database.expose()).await?;
-    store.migrate().await?;
+    let store = tokio::select! {
+        store = open_store(&config.database) => store?,
+        () = shutdown.begun() => return Ok(()),
+    };
     let client = Client::connect(config.engine.expose()).await?;
     log_engine(&**client.backend());
     for queue in config.settings.catalog.of_binary(Binary::Enrichment) {
