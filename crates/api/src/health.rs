@@ -1,4 +1,5 @@
-//! GET `/health`, `/health/live` and `/health/ready`: states, and what keeps the engine from being relied on; no versions or hosts.
+//! GET `/health`, `/health/live` and `/health/ready`: states, and what keeps the engine and the place of files from being relied on; no versions or
+//! hosts.
 
 use std::sync::Arc;
 
@@ -15,6 +16,8 @@ use crate::state::{Deps, State};
 
 /// The part that is the engine's own judgement of its store.
 const CONDITION: &str = "engine_condition";
+/// The part that keeps files.
+const FILES: &str = "files";
 /// How long the store may take to answer before it counts as away.
 const STORE_PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
 
@@ -74,7 +77,7 @@ struct StatusBody {
     reasons: Vec<Hindrance>,
 }
 
-/// Why the engine is not to be relied on, and what puts it right.
+/// Why a part is not to be relied on, and what puts it right.
 #[derive(Serialize, JsonSchema)]
 struct Hindrance {
     check: String,
@@ -147,6 +150,12 @@ pub fn watch(health: &Health, deps: &Deps, catalog: &Catalog) {
         Box::pin(async move { store.ping().await.map_err(|error| error.to_string()) })
     });
     health.watch("store", check);
+    let objects = deps.objects.clone();
+    let check: Check = Arc::new(move || {
+        let objects = objects.clone();
+        Box::pin(async move { objects.ping().await.map_err(|error| error.to_string()) })
+    });
+    health.watch(FILES, check);
 }
 
 async fn health_of_all(state: web::Data<State>) -> HttpResponse {
@@ -181,19 +190,27 @@ async fn ready(state: web::Data<State>) -> HttpResponse {
     answer(report.is_well(), &StatusBody { status, reasons: reasons(&report, &state) })
 }
 
-/// Why the engine is not to be relied on. What else is down is in the log.
+/// Why the engine or the place of files is not to be relied on. What else is down is in the log.
 fn reasons(report: &Report, state: &State) -> Vec<Hindrance> {
-    if report.phase != Phase::Ready || report.parts.get(CONDITION) != Some(&false) {
-        return Vec::new();
+    let is_down = |part| report.phase == Phase::Ready && report.parts.get(part) == Some(&false);
+    let mut reasons = Vec::new();
+    if is_down(CONDITION)
+        && let Ok(deps) = state.deps()
+    {
+        reasons.extend(deps.inspect.condition().hindrances().map(|check| Hindrance {
+            check: check.what.to_string(),
+            reason: check.found.clone(),
+            cure: check.cure.as_deref().unwrap_or_default().to_owned(),
+        }));
     }
-    let Ok(deps) = state.deps() else { return Vec::new() };
-    let condition = deps.inspect.condition();
-    let reasons = condition.hindrances().map(|check| Hindrance {
-        check: check.what.to_string(),
-        reason: check.found.clone(),
-        cure: check.cure.as_deref().unwrap_or_default().to_owned(),
-    });
-    reasons.collect()
+    if is_down(FILES) {
+        reasons.push(Hindrance {
+            check: FILES.to_owned(),
+            reason: "the place of uploaded and made files does not answer".to_owned(),
+            cure: "look into the log for what it says, and at the bucket or the folder".to_owned(),
+        });
+    }
+    reasons
 }
 
 fn status_word(report: &Report) -> &'static str {

@@ -9,8 +9,10 @@ use bulrush_api::{ApiArgs, Deps, Server, Shared};
 use bulrush_service::args::{
     EngineArgs, SealArgs, StoreArgs, TelemetryArgs, TokenArgs, catalog, environment,
 };
-use bulrush_service::{Drained, Health, Metrics, Problems, Secret, Shutdown, log_engine, telemetry};
-use bulrush_store::{Objects, Store};
+use bulrush_service::{
+    Drained, FilesArgs, Health, Metrics, Problems, Secret, Shutdown, log_engine, open_objects, open_store,
+    telemetry,
+};
 use clap::Parser;
 
 /// The HTTP API: takes jobs and files in and tells how they are.
@@ -23,6 +25,8 @@ struct Arguments {
     engine: EngineArgs,
     #[command(flatten)]
     store: StoreArgs,
+    #[command(flatten)]
+    files: FilesArgs,
     #[command(flatten)]
     tokens: TokenArgs,
     #[command(flatten)]
@@ -40,6 +44,8 @@ async fn main() -> anyhow::Result<()> {
     let tokens = arguments.tokens.keys(None, &mut problems);
     let sealing = arguments.seal.sealing(None, &mut problems);
     let catalog = catalog(environment(), &mut problems);
+    let database = arguments.store.url(&mut problems);
+    let files = arguments.files.place(&mut problems);
     let mut needed = |name: &str, what: &str| problems.push(name, format!("is missing; give {what}"));
     if arguments.engine.engine.is_none() {
         needed(
@@ -47,15 +53,15 @@ async fn main() -> anyhow::Result<()> {
             "the engine's store, such as redis://localhost:6379: one that the workers reach too",
         );
     }
-    if arguments.store.database.is_none() {
-        needed("DATABASE_URL", "the database, such as sqlite:data/bulrush.db");
+    if arguments.store.database.is_none() && arguments.store.database_file.is_none() {
+        needed("DATABASE_URL", "the database, such as postgres://bulrush@localhost/bulrush");
     }
-    if arguments.store.files.is_none() {
-        needed("BULRUSH_FILES", "the folder of uploads, such as data/files");
+    if !arguments.files.is_given() {
+        needed("BULRUSH_FILES", "the place of uploads, such as data/files or s3://bucket/files");
     }
     problems.finish()?;
     let (Some(tokens), Some(catalog), Some(engine), Some(database), Some(files)) =
-        (tokens, catalog, arguments.engine.engine, arguments.store.database, arguments.store.files)
+        (tokens, catalog, arguments.engine.engine, database, files)
     else {
         anyhow::bail!("the configuration is not whole");
     };
@@ -71,11 +77,14 @@ async fn main() -> anyhow::Result<()> {
     };
     let server = Server::bind(config, shared, Vec::new())?;
     println!("{}", server.base_url());
-    let store = Store::open(database.expose()).await?;
-    store.migrate().await?;
-    let objects = Objects::open(files).await?;
-    let backend = tokio::select! {
-        backend = connect(&engine) => backend?,
+    // Whatever of it is away is waited for: the API answers meanwhile that it is not ready.
+    let parts = async {
+        let store = open_store(&database).await?;
+        let objects = open_objects(&files).await?;
+        anyhow::Ok((store, objects, connect(&engine).await?))
+    };
+    let (store, objects, backend) = tokio::select! {
+        parts = parts => parts?,
         () = shutdown.begun() => {
             server.stop(&shutdown).await;
             return Ok(());
@@ -92,7 +101,7 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Connects to the engine's store, again and again while it is away: the API answers meanwhile that it is not ready.
+/// Connects to the engine's store, again and again while it is away.
 async fn connect(url: &Secret) -> bulrush::port::Result<Arc<dyn Backend>> {
     loop {
         match bulrush::backend::connect(url.expose()).await {

@@ -3,16 +3,20 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
-use bulrush_service::{DataDir, Secret};
+use bulrush_service::{DataDir, Problems, Secret};
 use bulrush_store::Store;
 use clap::Args;
 
 /// Which database.
 #[derive(Debug, Clone, Args)]
 pub struct DatabaseArguments {
-    /// The database: sqlite:PATH. As for `bulrush serve`, it goes before the one in --data. It may hold a password and is never printed
+    /// The database: postgres://USER:PASSWORD@HOST/NAME or sqlite:PATH. As for `bulrush serve`, it goes before the one in --data. It may
+    /// hold a password and is never printed
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL", global = true)]
     database: Option<Secret>,
+    /// File that holds the database's URL
+    #[arg(long, env = "DATABASE_URL_FILE", value_name = "FILE", global = true)]
+    database_file: Option<PathBuf>,
     /// The data folder of a server; its database is in it. The server may be running
     #[arg(long, value_name = "DIR", global = true)]
     data: Option<PathBuf>,
@@ -21,7 +25,15 @@ pub struct DatabaseArguments {
 impl DatabaseArguments {
     /// Opens the database that they name and brings its tables up to date.
     pub async fn open(&self) -> anyhow::Result<Store> {
-        let url = match (&self.database, &self.data) {
+        let mut problems = Problems::default();
+        let given = Secret::resolve(
+            "DATABASE_URL",
+            self.database.as_ref(),
+            self.database_file.as_deref(),
+            &mut problems,
+        );
+        problems.finish()?;
+        let url = match (given, &self.data) {
             (Some(url), _) => url.expose().to_owned(),
             (None, Some(data)) => {
                 // A mistyped folder must not become one.

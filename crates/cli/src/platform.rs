@@ -12,9 +12,9 @@ use bulrush_catalog::Catalog;
 use bulrush_sandbox::{Sandbox, SandboxConfig};
 use bulrush_service::{
     DataDir, Health, Metrics, Sealing, Secret, Shutdown, TokenKeys, WorkerSettings, Workers,
-    configure_queues, log_engine,
+    configure_queues, log_engine, log_place,
 };
-use bulrush_store::{Objects, Store};
+use bulrush_store::{Objects, Place, Store};
 use bulrush_upstream::{UpstreamConfig, Upstreams};
 use bulrush_worker_enrichment::summary_queue;
 use {bulrush_worker_analytics as analytics, bulrush_worker_enrichment as enrichment};
@@ -30,6 +30,8 @@ pub struct Plan {
     pub engine: Option<Secret>,
     /// The database, if not in the data folder.
     pub database: Option<Secret>,
+    /// The place of files, if not in the data folder.
+    pub files: Option<Place>,
     /// The API's settings.
     pub api: ApiConfig,
     /// The queues.
@@ -63,8 +65,9 @@ impl Platform {
             plan.database.as_ref().map_or_else(|| plan.data.database_url(), |url| url.expose().to_owned());
         let store = Store::open(&database_url).await.context("the database could not be opened")?;
         store.migrate().await.context("the database could not be brought up to date")?;
-        let objects =
-            Objects::open(plan.data.files()).await.context("the folder of files could not be opened")?;
+        let files = plan.files.unwrap_or_else(|| Place::Folder(plan.data.files()));
+        log_place(&files);
+        let objects = Objects::open_at(&files).await.context("the place of files could not be opened")?;
         configure_queues(&*backend, &plan.catalog).await?;
 
         let sandbox = if plan.sandbox { Some(Sandbox::start(SandboxConfig::default())?) } else { None };

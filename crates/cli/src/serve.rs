@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use bulrush_api::ApiArgs;
-use bulrush_service::{DataDir, Problems, Secret, Shutdown, args, telemetry};
+use bulrush_service::{DataDir, FilesArgs, Problems, Secret, Shutdown, args, telemetry};
 use clap::Args;
 
 use crate::platform::{Plan, Platform, settings};
@@ -22,9 +22,12 @@ pub struct ServeArguments {
     /// The engine on a Redis instead of in the data folder
     #[arg(long, env = "REDIS_URL", hide_env_values = true, value_name = "URL")]
     redis: Option<Secret>,
-    /// The database, if not in the data folder: sqlite:PATH
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
-    database: Option<Secret>,
+    /// Where the database is, if not in the data folder
+    #[command(flatten)]
+    store: args::StoreArgs,
+    /// Where files are, if not in the data folder
+    #[command(flatten)]
+    files: FilesArgs,
     #[command(flatten)]
     api: ApiArgs,
     #[command(flatten)]
@@ -44,6 +47,8 @@ pub async fn run(arguments: ServeArguments) -> anyhow::Result<()> {
     let tokens = arguments.tokens.keys(Some(data.token_secret()?), &mut problems);
     let sealing = arguments.seal.sealing(Some(data.seal_key()?), &mut problems);
     let catalog = args::catalog(settings(arguments.sandbox), &mut problems);
+    let database = arguments.store.url(&mut problems);
+    let files = arguments.files.place(&mut problems);
     problems.finish()?;
     let tokens = tokens.context("no key for tokens")?;
     let catalog = catalog.context("no catalogue")?;
@@ -57,7 +62,8 @@ pub async fn run(arguments: ServeArguments) -> anyhow::Result<()> {
     let plan = Plan {
         data,
         engine: arguments.redis,
-        database: arguments.database,
+        database,
+        files,
         api,
         catalog,
         tokens,

@@ -15,9 +15,12 @@
 //! single request that says so itself (header `x-sandbox-fault` or query `sandbox_fault`, such as `server-error=503`). What
 //! was asked stands at `GET /sandbox/requests` and in [`Sandbox::requests`], so a test can tell how often.
 //!
+//! Beside it, on a port of its own, a [`Bucket`] that speaks S3, for tests of what keeps files there.
+//!
 //! There is no access control: whoever reaches the port can make it fail. It listens on loopback unless told otherwise.
 
 mod admin;
+mod bucket;
 mod faults;
 mod hash;
 mod holidays;
@@ -26,6 +29,7 @@ mod requests;
 mod server;
 mod weather;
 
+pub use bucket::{Bucket, BucketCounts, BucketFault, BucketOperation, BucketPlan};
 pub use faults::{Fault, FaultError, FaultPlan};
 pub use requests::{PathCount, QueryCount, RequestCounts};
 pub use server::{Sandbox, SandboxConfig, StartError};

@@ -41,12 +41,19 @@ pub struct EngineArgs {
 /// Where the domain's data is.
 #[derive(Debug, Clone, Args)]
 pub struct StoreArgs {
-    /// The database: sqlite:PATH. It may hold a password and is never printed.
+    /// The database: postgres://USER:PASSWORD@HOST/NAME or sqlite:PATH. It may hold a password and is never printed.
     #[arg(long = "database", env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub database: Option<Secret>,
-    /// Folder of uploaded and made files.
-    #[arg(long = "files", env = "BULRUSH_FILES", value_name = "DIR")]
-    pub files: Option<PathBuf>,
+    /// File that holds the database's URL.
+    #[arg(long = "database-file", env = "DATABASE_URL_FILE", value_name = "FILE")]
+    pub database_file: Option<PathBuf>,
+}
+
+impl StoreArgs {
+    /// The database's URL, if one is given.
+    pub fn url(&self, problems: &mut Problems) -> Option<Secret> {
+        Secret::resolve("DATABASE_URL", self.database.as_ref(), self.database_file.as_deref(), problems)
+    }
 }
 
 /// How bearer tokens are signed and checked.

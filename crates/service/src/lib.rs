@@ -1,6 +1,7 @@
 //! What every binary of the platform shares.
 //!
 //! - [`args`]: the pieces of configuration that several binaries have, for clap; [`Problems`] gathers all that is wrong with them.
+//! - [`FilesArgs`]: where files are kept; [`open_store`], [`open_objects`]: parts that may come up later than the program.
 //! - [`Secret`], [`KeyFile`], [`DataDir`]: secrets and where a single server keeps its own.
 //! - [`TokenKeys`]: bearer tokens, made and checked; [`Sealing`]: secrets in payloads, sealed and opened.
 //! - [`telemetry`], [`Metrics`], [`Health`]: what an operator sees.
@@ -14,6 +15,7 @@
 pub mod args;
 mod data_dir;
 mod engine;
+mod files_args;
 mod health;
 mod hex;
 mod jwks;
@@ -26,11 +28,13 @@ mod secret;
 mod shutdown;
 pub mod telemetry;
 mod tokens;
+mod waiting;
 mod worker_args;
 mod workers;
 
 pub use data_dir::{DataDir, DataDirError};
 pub use engine::{configure_queues, log_engine};
+pub use files_args::{BucketStyle, FilesArgs, log_place};
 pub use health::{Check, Health, Phase, Report};
 pub use key_file::{KEY_BYTES_MIN, KeyFile, KeyFileError};
 pub use metrics::{HttpObservation, Metrics, QueueSnapshot, StorePool};
@@ -39,5 +43,6 @@ pub use sealing::Sealing;
 pub use secret::Secret;
 pub use shutdown::{Drained, Shutdown};
 pub use tokens::{Claims, LEEWAY_MAX_S, Role, TokenError, TokenKeys, TokenOptions, TokenSources, is_name};
+pub use waiting::{open_objects, open_store};
 pub use worker_args::{WorkerArgs, WorkerConfig};
 pub use workers::{Served, WorkerSettings, Workers};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bulrush_catalog::Binary;
 use clap::Args;
 
-use crate::args::{self, EngineArgs, SealArgs};
+use crate::args::{self, EngineArgs, SealArgs, StoreArgs};
 use crate::{Problems, Sealing, Secret, WorkerSettings};
 
 /// The options that all worker binaries have.
@@ -15,9 +15,9 @@ pub struct WorkerArgs {
     /// Where the queues are.
     #[command(flatten)]
     pub engine: EngineArgs,
-    /// The database: sqlite:PATH. It may hold a password and is never printed.
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
-    pub database: Option<Secret>,
+    /// Where the domain's data is.
+    #[command(flatten)]
+    pub store: StoreArgs,
     /// What opens secrets in payloads.
     #[command(flatten)]
     pub seal: SealArgs,
@@ -53,14 +53,16 @@ impl WorkerArgs {
         environment: impl IntoIterator<Item = (String, String)>,
         problems: &mut Problems,
     ) -> Option<WorkerConfig> {
-        let mut required = |name: &str, value: Option<Secret>, example: &str| {
-            if value.is_none() {
+        let database = self.store.url(problems);
+        let mut required = |name: &str, is_given: bool, example: &str| {
+            if !is_given {
                 problems.push(name, format!("is missing; give it or its option, such as {example}"));
             }
-            value
         };
-        let engine = required("BULRUSH_ENGINE", self.engine.engine, "--engine redis://localhost:6379");
-        let database = required("DATABASE_URL", self.database, "--database sqlite:data/store.db");
+        required("BULRUSH_ENGINE", self.engine.engine.is_some(), "--engine redis://localhost:6379");
+        // One that is given and cannot be used is noted already.
+        let has_database = self.store.database.is_some() || self.store.database_file.is_some();
+        required("DATABASE_URL", has_database, "--database postgres://bulrush@localhost/bulrush");
         if self.concurrency == Some(0) {
             problems.push("BULRUSH_WORKER_CONCURRENCY", "is 0, so nothing would ever run; give at least 1");
         }
@@ -72,7 +74,7 @@ impl WorkerArgs {
             concurrency: self.concurrency,
             drain: Duration::from_secs(self.drain),
         };
-        Some(WorkerConfig { engine: engine?, database: database?, sealing, settings })
+        Some(WorkerConfig { engine: self.engine.engine?, database: database?, sealing, settings })
     }
 }
 

@@ -81,7 +81,7 @@ pub use fences::forget_fences;
 pub use files::{Completion, FileRow, FileState, Files, NewFile, NewOutput, display_name, download_name};
 pub use holidays::{Holiday, HolidayKind, Holidays};
 pub use ids::{derived_id, new_id, now_ms};
-pub use objects::{Area, ByteStream, ObjectError, Objects, StoredObject};
+pub use objects::{Area, BucketKeys, BucketSettings, ByteStream, ObjectError, Objects, Place, StoredObject};
 pub use observations::{Observation, Observations, Point};
 pub use results::{JobResult, Results};
 pub use scope::{Owner, Scope};

@@ -1,10 +1,9 @@
 //! The configuration of the binary: options and variables, checked as a whole.
 
-use std::path::PathBuf;
-
 use bulrush_catalog::Binary;
 use bulrush_service::args::{self, TelemetryArgs};
-use bulrush_service::{ConfigError, Problems, WorkerArgs, WorkerConfig};
+use bulrush_service::{ConfigError, FilesArgs, Problems, WorkerArgs, WorkerConfig};
+use bulrush_store::Place;
 use clap::Parser;
 
 /// Runs the jobs that compute from the data and send out what comes of it: exports.
@@ -17,19 +16,15 @@ pub(crate) struct Arguments {
     pub telemetry: TelemetryArgs,
     #[command(flatten)]
     pub worker: WorkerArgs,
-    /// Folder of the files, the same as the API's.
-    #[arg(long, env = "BULRUSH_FILES", value_name = "DIR")]
-    pub files: Option<PathBuf>,
-    /// The same, as seed 002 calls it.
-    #[arg(long, env = "EXPORT_DIR", value_name = "DIR", hide = true)]
-    pub export_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub files: FilesArgs,
 }
 
 /// A configuration that can be used.
 #[derive(Debug)]
 pub(crate) struct Config {
     pub worker: WorkerConfig,
-    pub files: PathBuf,
+    pub files: Place,
 }
 
 impl Config {
@@ -47,8 +42,8 @@ impl Config {
     ) -> Result<Self, ConfigError> {
         let mut problems = Problems::default();
         let worker = arguments.worker.check(Binary::Analytics, environment, &mut problems);
-        let files = arguments.files.or(arguments.export_dir);
-        if files.is_none() {
+        let files = arguments.files.place(&mut problems);
+        if !arguments.files.is_given() {
             problems.push("BULRUSH_FILES", "is missing; give it or its option, such as --files data/files");
         }
         problems.finish()?;
@@ -82,7 +77,7 @@ mod tests {
         for option in ["--files", "--export-dir"] {
             let config =
                 check(&["--engine", "memory:", "--database", "sqlite::memory:", option, "f"]).unwrap();
-            assert_eq!(config.files, PathBuf::from("f"));
+            assert_eq!(config.files, Place::Folder("f".into()));
         }
     }
 }

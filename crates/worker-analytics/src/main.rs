@@ -5,8 +5,7 @@ mod config;
 use anyhow::Context as _;
 use bulrush::Client;
 use bulrush_catalog::Binary;
-use bulrush_service::{Shutdown, log_engine, telemetry};
-use bulrush_store::{Objects, Store};
+use bulrush_service::{Shutdown, log_engine, open_objects, open_store, telemetry};
 use bulrush_worker_analytics::{Dependencies, start};
 use clap::Parser as _;
 
@@ -22,9 +21,14 @@ fn main() -> anyhow::Result<()> {
 async fn run(config: Config) -> anyhow::Result<()> {
     let shutdown = Shutdown::on_signals().context("signals cannot be watched")?;
     let Config { worker, files } = config;
-    let store = Store::open(worker.database.expose()).await?;
-    store.migrate().await?;
-    let objects = Objects::open(files).await.context("the folder of files could not be opened")?;
+    let parts = async {
+        let store = open_store(&worker.database).await?;
+        anyhow::Ok((store, open_objects(&files).await.context("the place of files could not be opened")?))
+    };
+    let (store, objects) = tokio::select! {
+        parts = parts => parts?,
+        () = shutdown.begun() => return Ok(()),
+    };
     let client = Client::connect(worker.engine.expose()).await?;
     log_engine(&**client.backend());
     for queue in worker.settings.catalog.of_binary(Binary::Analytics) {

@@ -5,8 +5,7 @@ mod config;
 use anyhow::Context as _;
 use bulrush::Client;
 use bulrush_catalog::Binary;
-use bulrush_service::{Shutdown, log_engine, telemetry};
-use bulrush_store::Store;
+use bulrush_service::{Shutdown, log_engine, open_store, telemetry};
 use bulrush_upstream::Upstreams;
 use bulrush_worker_enrichment::{Dependencies, start, summary_queue};
 use clap::Parser as _;
@@ -23,8 +22,10 @@ fn main() -> anyhow::Result<()> {
 async fn run(config: Config) -> anyhow::Result<()> {
     let shutdown = Shutdown::on_signals().context("signals cannot be watched")?;
     let worker = config.worker;
-    let store = Store::open(worker.database.expose()).await?;
-    store.migrate().await?;
+    let store = tokio::select! {
+        store = open_store(&worker.database) => store?,
+        () = shutdown.begun() => return Ok(()),
+    };
     let client = Client::connect(worker.engine.expose()).await?;
     log_engine(&**client.backend());
     for queue in worker.settings.catalog.of_binary(Binary::Enrichment) {

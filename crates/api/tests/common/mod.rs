@@ -14,7 +14,7 @@ use bulrush::port::{Backend, Resume, Step, WorkerInfo};
 use bulrush_api::{ApiConfig, Deps, Server, Shared};
 use bulrush_catalog::Catalog;
 use bulrush_service::{Claims, Health, Metrics, Role, Sealing, Secret, Shutdown, TokenKeys, TokenOptions};
-use bulrush_store::{Objects, Store};
+use bulrush_store::{Objects, Place, Store};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -68,7 +68,26 @@ pub async fn bind_on(backend: Arc<dyn Backend>, config: ApiConfig, catalog: Cata
     bind_with(backend, config, catalog, TokenOptions::default()).await
 }
 
+/// A server with defaults that keeps files at `place`.
+pub async fn start_at(place: &Place) -> Fixture {
+    let backend = bulrush::backend::connect("memory:").await.unwrap();
+    let options = TokenOptions::default();
+    let fixture = bind_at(Some(place), backend, ApiConfig::default(), Catalog::default(), options).await;
+    fixture.serve();
+    fixture
+}
+
 async fn bind_with(
+    backend: Arc<dyn Backend>,
+    config: ApiConfig,
+    catalog: Catalog,
+    options: TokenOptions,
+) -> Fixture {
+    bind_at(None, backend, config, catalog, options).await
+}
+
+async fn bind_at(
+    place: Option<&Place>,
     backend: Arc<dyn Backend>,
     config: ApiConfig,
     catalog: Catalog,
@@ -83,7 +102,8 @@ async fn bind_with(
     bulrush_service::configure_queues(&*backend, &catalog).await.unwrap();
     let store = Store::open(&format!("sqlite:{}", folder.path().join("store.db").display())).await.unwrap();
     store.migrate().await.unwrap();
-    let objects = Objects::open(folder.path().join("files")).await.unwrap();
+    let own = Place::Folder(folder.path().join("files"));
+    let objects = Objects::open_at(place.unwrap_or(&own)).await.unwrap();
     let tokens = TokenKeys::new(&Secret::new(SECRET), options).unwrap();
     let shutdown = Shutdown::new();
     let catalog = Arc::new(catalog);

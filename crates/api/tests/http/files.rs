@@ -2,12 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use crate::common::{Answer, Fixture, Who, enrichment, form, start, start_with};
+use crate::common::{Answer, DEADLINE, Fixture, Who, enrichment, form, start, start_at, start_with};
 use bulrush::model::QueueName;
 use bulrush_api::ApiConfig;
 use bulrush_catalog::Catalog;
 use bulrush_catalog::jobs::EnrichProperty;
-use bulrush_store::{DailyWeather, DayFeatures, Scope, Season, StoreError};
+use bulrush_sandbox::{Bucket, BucketFault, BucketOperation, BucketPlan};
+use bulrush_store::{
+    BucketKeys, BucketSettings, DailyWeather, DayFeatures, Place, Scope, Season, StoreError,
+};
+use futures_util::stream;
 use jiff::civil::{Date, date};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -403,4 +407,98 @@ async fn reads_are_answered_from_the_cache_within_a_scope_and_no_longer_than_it_
     assert!(gone.await.unwrap());
     assert_eq!(api.get(Who::Ada, &path).await.text, before.text);
     assert_eq!(api.get(Who::Ada, &format!("{path}?limit=5")).await.problem(404), "unknown_property");
+}
+
+/// A server whose files are in a bucket of the sandbox.
+async fn start_with_bucket() -> (Fixture, Bucket) {
+    let bucket = Bucket::start("files", "test-key").await.unwrap();
+    let keys = BucketKeys { access_key: "test-key".into(), secret_key: "secret".into(), session_token: None };
+    let place = Place::Bucket(BucketSettings {
+        bucket: "files".into(),
+        prefix: "api".into(),
+        endpoint: Some(bucket.endpoint()),
+        region: None,
+        keys: Some(keys),
+        path_style: true,
+    });
+    (start_at(&place).await, bucket)
+}
+
+/// A price history of at least `bytes` bytes.
+fn long_history(bytes: usize) -> Vec<u8> {
+    let mut text = b"date,price,note\n".to_vec();
+    let mut day = date(1970, 1, 1);
+    while text.len() < bytes {
+        text.extend(format!("{day},120.5,{}\n", "x".repeat(1_000)).into_bytes());
+        day = day.tomorrow().unwrap();
+    }
+    text
+}
+
+#[tokio::test]
+async fn files_come_and_go_by_a_bucket_as_by_a_folder() {
+    let (api, bucket) = start_with_bucket().await;
+    let large = long_history(9 << 20);
+    for (content, parts) in [(PRICES, 0), (&large[..], 2)] {
+        let file = api.upload(Who::Ada, &[], "p.csv", content).await.expect(201);
+        let id = file["fileId"].as_str().unwrap();
+        let path = format!("/api/v1/files/{id}/download");
+        let back = api.as_who(Who::Ada, Method::GET, &path).send().await.unwrap();
+        assert_eq!(back.status(), 200);
+        assert!(back.bytes().await.unwrap() == content);
+        assert_eq!(bucket.counts().parts.len(), parts);
+    }
+    assert_eq!(bucket.keys().len(), 2);
+    assert_eq!(api.upload(Who::Ada, &[], "p.csv", b"PK\x03\x04").await.problem(415), "not_csv");
+    assert_eq!((bucket.keys().len(), bucket.open_uploads()), (2, 0), "nothing is left of what was refused");
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_half_way_leaves_nothing_in_the_bucket() {
+    let (api, bucket) = start_with_bucket().await;
+    let (content_type, body) = form(&[], "p.csv", &long_history(20 << 20));
+    let half = body[..10 << 20].to_vec();
+    let pieces = stream::iter([Ok(half), Err(std::io::Error::other("gone"))]);
+    let request = api.as_who(Who::Ada, Method::POST, "/api/v1/files").header("content-type", content_type);
+    let sent = request.body(reqwest::Body::wrap_stream(pieces)).send().await;
+    assert!(sent.is_err() || sent.unwrap().status() == 400);
+    let left = async {
+        while bucket.open_uploads() > 0 || !bucket.keys().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, left).await.expect("nothing is left behind");
+}
+
+#[tokio::test]
+async fn a_bucket_that_is_away_is_told_by_readiness_and_by_uploads_and_by_nothing_else() {
+    let (api, bucket) = start_with_bucket().await;
+    let file = api.upload(Who::Ada, &[], "p.csv", PRICES).await.expect(201);
+    for operation in [BucketOperation::List, BucketOperation::Put, BucketOperation::Get] {
+        let fault = BucketFault::Refuse { status: 503, code: "SlowDown" };
+        bucket.fail(BucketPlan { operation, after: 0, count: 1_000, fault });
+    }
+    let refused = api.upload(Who::Ada, &[], "p.csv", PRICES).await;
+    assert_eq!(refused.problem(503), "unavailable");
+    assert!(
+        !refused.header("retry-after").is_empty() && !refused.text.contains("127.0.0.1"),
+        "{}",
+        refused.text
+    );
+    let path = format!("/api/v1/files/{}", file["fileId"].as_str().unwrap());
+    assert_eq!(api.get(Who::Ada, &format!("{path}/download")).await.status, 503);
+    assert_eq!(api.get(Who::Ada, &path).await.status, 200, "its row is in the database");
+    let ready = api.request(Method::GET, "/health/ready").send().await.unwrap();
+    let ready = Answer::of(ready).await.expect(503);
+    assert_eq!(ready["reasons"][0]["check"], "files", "{ready}");
+    bucket.heal();
+    let deadline = tokio::time::Instant::now() + DEADLINE;
+    loop {
+        let ready = api.request(Method::GET, "/health/ready").send().await.unwrap();
+        if ready.status() == 200 {
+            break;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "it recovers by itself");
+    }
+    api.upload(Who::Ada, &[], "p.csv", PRICES).await.expect(201);
 }

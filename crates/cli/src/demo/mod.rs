@@ -69,6 +69,7 @@ pub async fn run(mut arguments: DemoArguments) -> anyhow::Result<()> {
         data,
         engine: arguments.redis,
         database: None,
+        files: None,
         api: ApiConfig { port: arguments.port, ..ApiConfig::default() },
         catalog: catalog.context("no catalogue")?,
         tokens,
