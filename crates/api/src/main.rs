@@ -1,5 +1,7 @@
 //! `bulrush-api`: the HTTP API by itself.
 
+use std::net::SocketAddr;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +11,7 @@ use bulrush_api::{ApiArgs, Deps, Server, Shared};
 use bulrush_service::args::{
     EngineArgs, SealArgs, StoreArgs, TelemetryArgs, TokenArgs, catalog, environment,
 };
+use bulrush_service::ops::{OpsCommand, healthcheck};
 use bulrush_service::{
     Drained, FilesArgs, Health, Metrics, Problems, Secret, Shutdown, log_engine, open_objects, open_store,
     telemetry,
@@ -19,6 +22,8 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 #[command(name = "bulrush-api", version)]
 struct Arguments {
+    #[command(subcommand)]
+    command: Option<OpsCommand>,
     #[command(flatten)]
     api: ApiArgs,
     #[command(flatten)]
@@ -36,8 +41,16 @@ struct Arguments {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
+    if let Some(OpsCommand::Healthcheck) = arguments.command {
+        return Ok(healthcheck(SocketAddr::new(arguments.api.host, arguments.api.port)));
+    }
+    run(arguments).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn run(arguments: Arguments) -> anyhow::Result<()> {
     telemetry::init(&arguments.telemetry)?;
     let mut problems = Problems::default();
     let config = arguments.api.config(&mut problems);

@@ -78,4 +78,4 @@ pub use job::{Failure, Job, JobResult};
 pub use producer::Producer;
 pub use queue::{Client, Queue, QueueOptions};
 pub use reader::Reader;
-pub use worker::{Context, Handlers, Hurry, Stop, Worker, WorkerOptions};
+pub use worker::{Context, Handlers, Hurry, Stop, Worker, WorkerGauge, WorkerOptions};

@@ -6,6 +6,7 @@
 //! - [`TokenKeys`]: bearer tokens, made and checked; [`Sealing`]: secrets in payloads, sealed and opened.
 //! - [`telemetry`], [`Metrics`], [`Health`]: what an operator sees.
 //! - [`Shutdown`]: how a process is asked to stop.
+//! - [`ops`]: the port of a process without an API, for health and metrics.
 //! - [`Workers`]: the queues of a worker binary, running; [`WorkerArgs`]: what every such binary is told.
 //!
 //! # Invariants
@@ -22,6 +23,7 @@ mod jwks;
 mod jwt_crypto;
 mod key_file;
 mod metrics;
+pub mod ops;
 mod problems;
 mod sealing;
 mod secret;
@@ -30,6 +32,7 @@ pub mod telemetry;
 mod tokens;
 mod waiting;
 mod worker_args;
+mod worker_ops;
 mod workers;
 
 pub use data_dir::{DataDir, DataDirError};
@@ -45,4 +48,5 @@ pub use shutdown::{Drained, Shutdown};
 pub use tokens::{Claims, LEEWAY_MAX_S, Role, TokenError, TokenKeys, TokenOptions, TokenSources, is_name};
 pub use waiting::{open_objects, open_store};
 pub use worker_args::{WorkerArgs, WorkerConfig};
+pub use worker_ops::Watched;
 pub use workers::{Served, WorkerSettings, Workers};

@@ -1,5 +1,6 @@
 //! What every worker binary is told, checked as a whole.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use bulrush_catalog::Binary;
 use clap::Args;
 
 use crate::args::{self, EngineArgs, SealArgs, StoreArgs};
+use crate::ops::OpsArgs;
 use crate::{Problems, Sealing, Secret, WorkerSettings};
 
 /// The options that all worker binaries have.
@@ -27,6 +29,9 @@ pub struct WorkerArgs {
     /// How long running jobs may go on when the worker is asked to stop, s.
     #[arg(long, env = "BULRUSH_DRAIN_SECONDS", value_name = "SECONDS", default_value_t = 30)]
     pub drain: u64,
+    /// Where health and metrics are told.
+    #[command(flatten)]
+    pub ops: OpsArgs,
     /// What the worker is called in lists of workers; the name of the binary if nothing is given.
     #[arg(long, env = "BULRUSH_WORKER_NAME")]
     pub name: Option<String>,
@@ -41,6 +46,8 @@ pub struct WorkerConfig {
     pub database: Secret,
     /// Opens secrets in payloads.
     pub sealing: Option<Arc<Sealing>>,
+    /// Where health and metrics are told.
+    pub ops: Option<SocketAddr>,
     /// How the workers run.
     pub settings: WorkerSettings,
 }
@@ -74,7 +81,13 @@ impl WorkerArgs {
             concurrency: self.concurrency,
             drain: Duration::from_secs(self.drain),
         };
-        Some(WorkerConfig { engine: self.engine.engine?, database: database?, sealing, settings })
+        Some(WorkerConfig {
+            engine: self.engine.engine?,
+            database: database?,
+            sealing,
+            ops: self.ops.ops,
+            settings,
+        })
     }
 }
 

@@ -1,12 +1,18 @@
 //! Running all queues of a worker binary together.
 
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bulrush::model::QueueName;
+use bulrush::port::Inspect;
 use bulrush::{Client, Handlers, Hurry, Worker, WorkerOptions};
 use bulrush_catalog::Catalog;
+use bulrush_store::Store;
 
-use crate::{Drained, Shutdown};
+use crate::ops::{Ops, OpsPort};
+use crate::{Drained, Health, Phase, Shutdown, Watched};
 
 /// A queue and the handlers of its jobs.
 pub struct Served {
@@ -45,7 +51,7 @@ impl WorkerSettings {
 #[must_use = "dropping the workers stops them"]
 #[derive(Default)]
 pub struct Workers {
-    workers: Vec<(QueueName, Worker)>,
+    workers: Vec<(QueueName, usize, Worker)>,
 }
 
 impl Workers {
@@ -74,7 +80,8 @@ impl Workers {
             };
             tracing::info!(queue = %queue.name(), slots = options.concurrency, "worker started");
             let handle = client.queue_with(queue.name().clone(), queue.options());
-            workers.push((queue.name().clone(), Worker::start(&handle, served.handlers, options)));
+            let slots = options.concurrency;
+            workers.push((queue.name().clone(), slots, Worker::start(&handle, served.handlers, options)));
         }
         Self { workers }
     }
@@ -87,22 +94,58 @@ impl Workers {
 
     /// Each queue with its worker: what it runs now, what it settled, when it last heard from the engine.
     pub fn iter(&self) -> impl Iterator<Item = (&QueueName, &Worker)> {
-        self.workers.iter().map(|(queue, worker)| (queue, worker))
+        self.workers.iter().map(|(queue, _, worker)| (queue, worker))
+    }
+
+    /// The same for somebody who watches them.
+    pub fn watched(&self) -> Vec<Watched> {
+        let watched = |(queue, slots, worker): &(QueueName, usize, Worker)| Watched {
+            queue: queue.clone(),
+            slots: *slots,
+            gauge: worker.gauge(),
+        };
+        self.workers.iter().map(watched).collect()
     }
 
     /// Handles that can hurry a shutdown that is under way: what a second signal does.
     pub fn hurries(&self) -> Vec<Hurry> {
-        self.workers.iter().map(|(_, worker)| worker.hurry()).collect()
+        self.workers.iter().map(|(_, _, worker)| worker.hurry()).collect()
     }
 
     /// Takes nothing more, lets running jobs end within the drain time, asks the rest to stop, gives back what did not end,
     /// and joins every task. All queues at once.
     pub async fn shutdown(self) {
         let mut ends = tokio::task::JoinSet::new();
-        for (_, worker) in self.workers {
+        for (_, _, worker) in self.workers {
             ends.spawn(worker.shutdown());
         }
         ends.join_all().await;
+    }
+
+    /// Runs until the process is asked to stop, telling on a port of its own how it is where one is asked for, and drains. What a worker
+    /// binary does from its start to its end.
+    ///
+    /// # Errors
+    /// A port that cannot be opened.
+    pub async fn run(
+        self,
+        ops: Option<SocketAddr>,
+        engine: Arc<dyn Inspect>,
+        store: Store,
+        shutdown: &Shutdown,
+    ) -> io::Result<Drained> {
+        let health = Health::new();
+        health.set_phase(Phase::Ready);
+        let told =
+            Ops::of_workers(health.clone(), engine, store, self.watched()).map_err(io::Error::other)?;
+        let port = ops.map(|address| OpsPort::open(address, told)).transpose()?;
+        shutdown.begun().await;
+        health.set_phase(Phase::Stopping);
+        let drained = self.drain(shutdown).await;
+        if let Some(port) = port {
+            port.close().await;
+        }
+        Ok(drained)
     }
 
     /// As [`shutdown`](Self::shutdown), and does not wait once the stop is forced.

@@ -2,6 +2,7 @@
 
 use bulrush_catalog::Binary;
 use bulrush_service::args::{self, TelemetryArgs};
+use bulrush_service::ops::OpsCommand;
 use bulrush_service::{ConfigError, FilesArgs, Problems, WorkerArgs, WorkerConfig};
 use bulrush_store::Place;
 use clap::Parser;
@@ -12,6 +13,8 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 #[command(name = "bulrush-worker-analytics", version)]
 pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub command: Option<OpsCommand>,
     #[command(flatten)]
     pub telemetry: TelemetryArgs,
     #[command(flatten)]

@@ -3,7 +3,8 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::{Command, Stdio};
 
 fn binary() -> Command {
@@ -22,12 +23,43 @@ fn a_configuration_that_cannot_be_used_is_refused_with_all_that_is_wrong() {
     }
 }
 
+/// What the process tells at a path, head and body.
+fn get(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text
+}
+
+#[test]
+fn a_health_check_without_a_process_to_ask_fails_and_says_why() {
+    for (options, word) in
+        [(vec!["healthcheck"], "BULRUSH_OPS"), (vec!["--ops", "127.0.0.1:1", "healthcheck"], "127.0.0.1:1")]
+    {
+        let output = binary().args(options).output().unwrap();
+        assert!(!output.status.success());
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(text.contains(word), "{text}");
+    }
+}
+
 #[test]
 fn it_runs_until_it_is_asked_to_stop_and_then_ends_well() {
     let folder = tempfile::tempdir().unwrap();
     let database = format!("sqlite:{}", folder.path().join("store.db").display());
     let mut child = binary()
-        .args(["--engine", "memory:", "--database", &database, "--log-format", "json", "--files"])
+        .args([
+            "--engine",
+            "memory:",
+            "--database",
+            &database,
+            "--log-format",
+            "json",
+            "--ops",
+            "127.0.0.1:0",
+            "--files",
+        ])
         .arg(folder.path().join("files"))
         .spawn()
         .unwrap();
@@ -37,6 +69,16 @@ fn it_runs_until_it_is_asked_to_stop_and_then_ends_well() {
         line.clear();
         assert!(log.read_line(&mut line).unwrap() > 0, "the worker ended before it started to work");
     }
+    while !line.contains("health and metrics are told") {
+        line.clear();
+        assert!(log.read_line(&mut line).unwrap() > 0, "the worker ended before it told how it is");
+    }
+    let address = line.split('"').find(|part| part.starts_with("127.0.0.1:")).unwrap().to_owned();
+    let asked = binary().args(["--ops", &address, "healthcheck"]).output().unwrap();
+    assert!(asked.status.success(), "{asked:?}");
+    let metrics = get(&address, "/metrics");
+    assert!(metrics.contains("bulrush_worker_slots{queue=\"export\"} 2"), "{metrics}");
+    assert!(get(&address, "/health/live").starts_with("HTTP/1.1 200 "));
     let asked = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
     assert!(asked.success());
     let status = child.wait().unwrap();

@@ -2,6 +2,7 @@
 
 use bulrush_catalog::Binary;
 use bulrush_service::args::{self, TelemetryArgs};
+use bulrush_service::ops::OpsCommand;
 use bulrush_service::{ConfigError, Problems, Secret, WorkerArgs, WorkerConfig};
 use bulrush_upstream::{BaseUrl, UpstreamConfig};
 use clap::Parser;
@@ -12,6 +13,8 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 #[command(name = "bulrush-worker-enrichment", version)]
 pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub command: Option<OpsCommand>,
     #[command(flatten)]
     pub telemetry: TelemetryArgs,
     #[command(flatten)]

@@ -2,9 +2,12 @@
 
 mod config;
 
+use std::process::ExitCode;
+
 use anyhow::Context as _;
 use bulrush::Client;
 use bulrush_catalog::Binary;
+use bulrush_service::ops::OpsCommand;
 use bulrush_service::{Shutdown, log_engine, open_store, telemetry};
 use bulrush_upstream::Upstreams;
 use bulrush_worker_enrichment::{Dependencies, start, summary_queue};
@@ -12,11 +15,15 @@ use clap::Parser as _;
 
 use config::{Arguments, Config};
 
-fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
+    if let Some(OpsCommand::Healthcheck) = arguments.command {
+        return Ok(arguments.worker.ops.healthcheck());
+    }
     telemetry::init(&arguments.telemetry)?;
     let config = Config::check(arguments)?;
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run(config))
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run(config))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn run(config: Config) -> anyhow::Result<()> {
@@ -37,8 +44,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
     deps.sealing = worker.sealing;
 
     let workers = start(&client, &deps, &worker.settings);
-    shutdown.begun().await;
-    let drained = workers.drain(&shutdown).await;
+    let drained = workers.run(worker.ops, client.backend().clone(), store.clone(), &shutdown).await?;
     client.backend().close().await?;
     store.close().await;
     tracing::info!(?drained, "stopped");

@@ -86,7 +86,7 @@ impl Default for WorkerOptions {
 /// ```
 pub struct Worker {
     id: WorkerId,
-    state: Arc<WorkerGauge>,
+    state: Arc<Gauge>,
     command: watch::Sender<Command>,
     task: tokio::task::JoinHandle<()>,
 }
@@ -99,9 +99,30 @@ enum Command {
     Stop,
 }
 
-/// What a worker shows of itself.
+/// What a worker shows of itself, to whoever does not own it. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct WorkerGauge(Arc<Gauge>);
+
+impl WorkerGauge {
+    /// As [`Worker::running`].
+    pub fn running(&self) -> usize {
+        self.0.running.load(Ordering::Relaxed)
+    }
+
+    /// As [`Worker::settled`].
+    pub fn settled(&self) -> u64 {
+        self.0.settled.load(Ordering::Relaxed)
+    }
+
+    /// As [`Worker::heard_at`].
+    pub fn heard_at(&self) -> u64 {
+        self.0.heard_at.load(Ordering::Relaxed)
+    }
+}
+
+/// The same, as the loop writes it.
 #[derive(Debug, Default)]
-struct WorkerGauge {
+struct Gauge {
     running: AtomicUsize,
     settled: AtomicU64,
     /// When the loop last heard from the backend, by the process's clock, ms.
@@ -113,7 +134,7 @@ impl Worker {
     /// without waiting.
     pub fn start(queue: &Queue, handlers: Handlers, options: WorkerOptions) -> Self {
         let id = WorkerId(random::seed());
-        let state = Arc::new(WorkerGauge::default());
+        let state = Arc::new(Gauge::default());
         state.heard_at.store(SystemClock.now(), Ordering::Relaxed);
         let (command, commands) = watch::channel(Command::Run);
         let info = WorkerInfo {
@@ -158,6 +179,11 @@ impl Worker {
     /// As [`shutdown`](Self::shutdown), without waiting for running jobs.
     pub async fn stop(self) {
         self.finish(Command::Stop).await;
+    }
+
+    /// How it is, for somebody who watches it.
+    pub fn gauge(&self) -> WorkerGauge {
+        WorkerGauge(self.state.clone())
     }
 
     /// A handle that can hurry a shutdown that is under way: what a second signal does.

@@ -20,7 +20,7 @@ use super::renewal::{News, Renewal, Running};
 use super::slots::Slots;
 use super::task::{self, Ended};
 use super::updates::Updates;
-use super::{Command, WorkerGauge, WorkerOptions};
+use super::{Command, Gauge, WorkerOptions};
 use crate::clock::{Clock, SystemClock};
 use crate::flow;
 use crate::model::{
@@ -64,7 +64,7 @@ pub(super) struct RunLoop {
     handlers: Handlers,
     options: WorkerOptions,
     info: WorkerInfo,
-    gauge: Arc<WorkerGauge>,
+    gauge: Arc<Gauge>,
     commands: watch::Receiver<Command>,
     /// Somebody may still have something to say.
     owned: bool,
@@ -105,7 +105,7 @@ impl RunLoop {
         handlers: Handlers,
         options: WorkerOptions,
         info: WorkerInfo,
-        gauge: Arc<WorkerGauge>,
+        gauge: Arc<Gauge>,
         commands: watch::Receiver<Command>,
     ) -> Self {
         let backend = queue.backend().clone();
