@@ -1,4 +1,4 @@
-//! Everything in one process: the engine, the database, the API, the worker and, if asked, the sandbox. `serve` and `demo` are made of it,
+//! Everything in one process: the engine, the database, the API, the workers and, if asked, the sandbox. `serve` and `demo` are made of it,
 //! and of the same libraries as the separate binaries.
 
 use std::sync::Arc;
@@ -9,12 +9,15 @@ use bulrush::port::Backend;
 use bulrush::{Client, backend};
 use bulrush_api::{ApiConfig, Deps, Server, Shared};
 use bulrush_catalog::Catalog;
+use bulrush_outbound::{Exception, OutboundPolicy};
 use bulrush_sandbox::{Sandbox, SandboxConfig};
 use bulrush_service::{
     DataDir, Health, Metrics, Sealing, Secret, Shutdown, TokenKeys, configure_queues, log_engine,
 };
 use bulrush_store::{Objects, Store};
+use bulrush_upstream::fetch::{FetchOptions, Fetcher};
 use bulrush_upstream::{UpstreamConfig, Upstreams};
+use bulrush_worker_competitor as competitor;
 use bulrush_worker_enrichment::{Dependencies, Settings, Workers, summary_queue};
 
 /// How long running jobs may go on when the process is asked to stop.
@@ -36,6 +39,8 @@ pub struct Plan {
     pub tokens: TokenKeys,
     /// Seals secrets in payloads.
     pub sealing: Option<Sealing>,
+    /// What may be called where users say what is called.
+    pub outbound: OutboundPolicy,
     /// A stand-in for the outside world instead of the real one.
     pub sandbox: bool,
 }
@@ -43,7 +48,8 @@ pub struct Plan {
 /// All parts, running.
 pub struct Platform {
     server: Server,
-    workers: Workers,
+    enrichment: Workers,
+    competitor: competitor::Workers,
     sandbox: Option<Sandbox>,
     backend: Arc<dyn Backend>,
     store: Store,
@@ -84,7 +90,15 @@ impl Platform {
             drain: DRAIN,
             ..Settings::default()
         };
-        let workers = bulrush_worker_enrichment::start(&client, &dependencies, &settings);
+        let enrichment = bulrush_worker_enrichment::start(&client, &dependencies, &settings);
+        let dependencies = pages(&store, plan.outbound, sandbox.as_ref())?;
+        let settings = competitor::Settings {
+            catalog: plan.catalog.clone(),
+            name: "bulrush".to_owned(),
+            drain: DRAIN,
+            ..competitor::Settings::default()
+        };
+        let competitor = competitor::start(&client, &dependencies, &settings);
 
         let catalog = Arc::new(plan.catalog);
         let shared = Shared {
@@ -97,7 +111,7 @@ impl Platform {
         };
         let server = Server::bind(plan.api, shared, Vec::new())?;
         server.serve(Deps::of(&backend, &catalog, store.clone(), objects));
-        Ok(Self { server, workers, sandbox, backend, store, shutdown })
+        Ok(Self { server, enrichment, competitor, sandbox, backend, store, shutdown })
     }
 
     /// Where the API is.
@@ -109,13 +123,14 @@ impl Platform {
     /// signal does not wait.
     pub async fn stop(self) -> anyhow::Result<()> {
         self.server.stop(&self.shutdown).await;
-        let hurries = self.workers.hurries();
+        let mut hurries = self.enrichment.hurries();
+        hurries.extend(self.competitor.hurries());
         let shutdown = self.shutdown.clone();
         let hurry = tokio::spawn(async move {
             shutdown.forced().await;
             hurries.iter().for_each(bulrush::Hurry::stop_now);
         });
-        self.workers.shutdown().await;
+        tokio::join!(self.enrichment.shutdown(), self.competitor.shutdown());
         hurry.abort();
         if let Some(sandbox) = self.sandbox {
             sandbox.shutdown().await;
@@ -124,6 +139,25 @@ impl Platform {
         self.store.close().await;
         Ok(())
     }
+}
+
+/// The way to pages of competitors. With the sandbox, its hotels are the competitors of whoever has none.
+fn pages(
+    store: &Store,
+    mut policy: OutboundPolicy,
+    sandbox: Option<&Sandbox>,
+) -> anyhow::Result<competitor::Dependencies> {
+    let mut fallback = Vec::new();
+    let mut manners = competitor::Manners::default();
+    if let Some(sandbox) = sandbox {
+        let address = sandbox.address();
+        policy = policy.with_exception(Exception::address(address.ip(), address.port()));
+        fallback = competitor::Competitor::list_from_json(&sandbox.competitors().to_string())?;
+        // Its robots.txt asks for the pause that it wants.
+        manners.pause = Duration::ZERO;
+    }
+    let fetcher = Fetcher::new(policy, FetchOptions::default())?;
+    Ok(competitor::Dependencies::new(store.clone(), fetcher).with_manners(manners).with_fallback(fallback))
 }
 
 /// The catalogue as the environment sets it. With the sandbox, enrichment is not held to the ten starts a minute that real weather
