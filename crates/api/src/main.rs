@@ -46,7 +46,8 @@ async fn main() -> anyhow::Result<ExitCode> {
     if let Some(OpsCommand::Healthcheck) = arguments.command {
         return Ok(healthcheck(SocketAddr::new(arguments.api.host, arguments.api.port)));
     }
-    run(arguments).await?;
+    // On the heap: the states of all that it waits for would make one type too deep for the compiler.
+    Box::pin(run(arguments)).await?;
     Ok(ExitCode::SUCCESS)
 }
 

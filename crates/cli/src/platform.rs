@@ -1,4 +1,4 @@
-//! Everything in one process: the engine, the database, the API, the worker and, if asked, the sandbox. `serve` and `demo` are made of it,
+//! Everything in one process: the engine, the database, the API, the workers and, if asked, the sandbox. `serve` and `demo` are made of it,
 //! and of the same libraries as the separate binaries.
 
 use std::sync::Arc;
@@ -9,15 +9,20 @@ use bulrush::port::Backend;
 use bulrush::{Client, backend};
 use bulrush_api::{ApiConfig, Deps, Server, Shared};
 use bulrush_catalog::Catalog;
+use bulrush_outbound::{Exception, OutboundPolicy};
 use bulrush_sandbox::{Sandbox, SandboxConfig};
 use bulrush_service::{
     DataDir, Health, Metrics, Sealing, Secret, Shutdown, TokenKeys, WorkerSettings, Workers,
     configure_queues, log_engine, log_place,
 };
 use bulrush_store::{Objects, Place, Store};
+use bulrush_upstream::fetch::{FetchOptions, Fetcher};
 use bulrush_upstream::{UpstreamConfig, Upstreams};
 use bulrush_worker_enrichment::summary_queue;
-use {bulrush_worker_analytics as analytics, bulrush_worker_enrichment as enrichment};
+use {
+    bulrush_worker_analytics as analytics, bulrush_worker_competitor as competitor,
+    bulrush_worker_enrichment as enrichment,
+};
 
 /// How long running jobs may go on when the process is asked to stop.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -40,6 +45,8 @@ pub struct Plan {
     pub tokens: TokenKeys,
     /// Seals secrets in payloads.
     pub sealing: Option<Sealing>,
+    /// What may be called where users say what is called.
+    pub outbound: OutboundPolicy,
     /// A stand-in for the outside world instead of the real one.
     pub sandbox: bool,
 }
@@ -90,7 +97,8 @@ impl Platform {
         };
         let computing = analytics::Dependencies::new(store.clone(), objects.clone());
         let workers = enrichment::start(&client, &dependencies, &settings)
-            .and(analytics::start(&client, &computing, &settings));
+            .and(analytics::start(&client, &computing, &settings))
+            .and(competitor::start(&client, &pages(&store, plan.outbound, sandbox.as_ref())?, &settings));
 
         let catalog = Arc::new(plan.catalog);
         let shared = Shared {
@@ -123,6 +131,25 @@ impl Platform {
         self.store.close().await;
         Ok(())
     }
+}
+
+/// The way to pages of competitors. With the sandbox, its hotels are the competitors of whoever has none.
+fn pages(
+    store: &Store,
+    mut policy: OutboundPolicy,
+    sandbox: Option<&Sandbox>,
+) -> anyhow::Result<competitor::Dependencies> {
+    let mut fallback = Vec::new();
+    let mut manners = competitor::Manners::default();
+    if let Some(sandbox) = sandbox {
+        let address = sandbox.address();
+        policy = policy.with_exception(Exception::address(address.ip(), address.port()));
+        fallback = competitor::Competitor::list_from_json(&sandbox.competitors().to_string())?;
+        // Its robots.txt asks for the pause that it wants.
+        manners.pause = Duration::ZERO;
+    }
+    let fetcher = Fetcher::new(policy, FetchOptions::default())?;
+    Ok(competitor::Dependencies::new(store.clone(), fetcher).with_manners(manners).with_fallback(fallback))
 }
 
 /// The catalogue as the environment sets it. With the sandbox, enrichment is not held to the ten starts a minute that real weather

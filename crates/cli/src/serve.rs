@@ -16,7 +16,7 @@ pub struct ServeArguments {
     /// Folder for the engine's store, the database, the files and the keys; made if it is not there
     #[arg(long, env = "BULRUSH_DATA", value_name = "DIR", default_value = "data")]
     data: PathBuf,
-    /// Use a local stand-in for the weather and holiday services
+    /// Use a local stand-in for the weather and holiday services and for the pages of competitors
     #[arg(long)]
     sandbox: bool,
     /// The engine on a Redis instead of in the data folder
@@ -35,6 +35,8 @@ pub struct ServeArguments {
     #[command(flatten)]
     seal: args::SealArgs,
     #[command(flatten)]
+    outbound: args::OutboundArgs,
+    #[command(flatten)]
     telemetry: args::TelemetryArgs,
 }
 
@@ -46,6 +48,7 @@ pub async fn run(arguments: ServeArguments) -> anyhow::Result<()> {
     let api = arguments.api.config(&mut problems);
     let tokens = arguments.tokens.keys(Some(data.token_secret()?), &mut problems);
     let sealing = arguments.seal.sealing(Some(data.seal_key()?), &mut problems);
+    let outbound = arguments.outbound.policy(&mut problems);
     let catalog = args::catalog(settings(arguments.sandbox), &mut problems);
     let database = arguments.store.url(&mut problems);
     let files = arguments.files.place(&mut problems);
@@ -68,6 +71,7 @@ pub async fn run(arguments: ServeArguments) -> anyhow::Result<()> {
         catalog,
         tokens,
         sealing,
+        outbound,
         sandbox: arguments.sandbox,
     };
     let platform = Platform::start(plan, shutdown.clone()).await?;

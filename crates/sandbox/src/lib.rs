@@ -6,9 +6,10 @@
 //! | Nager.Date | `/api/v3/PublicHolidays/{year}/{country}` |
 //! | Calendarific | `/api/v2/holidays` (any key but those that start with `invalid`) |
 //! | OpenHolidays | `/SchoolHolidays` |
+//! | pages of hotels | `/hotels/{hotel}?checkin=&checkout=&adults=`, with a `/robots.txt` |
 //!
 //! The same question has the same answer on every machine, at any time: weather comes from a climate by latitude and season
-//! with noise from a hash of place and day, holidays from the rules of ten countries for 1990 to 2100. Around Seattle-Tacoma,
+//! with noise from a hash of place and day, holidays from the rules of ten countries for 1990 to 2100, prices from season, day of the week and a hash. Around Seattle-Tacoma,
 //! 2012 to 2015, the weather is what was really observed. Answers carry an `ETag` and honour `If-None-Match`.
 //!
 //! It fails on request ([`Fault`]): the next answers of a path through `POST /sandbox/faults` or [`Sandbox::fail`], or a
@@ -24,6 +25,7 @@ mod bucket;
 mod faults;
 mod hash;
 mod holidays;
+mod hotels;
 mod pipeline;
 mod requests;
 mod server;

@@ -51,10 +51,8 @@ pub(crate) async fn answer(
         }
         Some(Fault::Truncated) => half(next.call(request).await?, broken_off).await?,
         Some(Fault::Malformed) => {
-            half(next.call(request).await?, |half| {
-                HttpResponse::Ok().content_type("application/json").body(half)
-            })
-            .await?
+            half(next.call(request).await?, |kind, half| HttpResponse::Ok().content_type(kind).body(half))
+                .await?
         }
         Some(fault) => {
             let response = failed(request.request(), &fault);
@@ -108,14 +106,14 @@ fn failed(request: &HttpRequest, fault: &Fault) -> HttpResponse {
 }
 
 /// Sends the piece, and breaks the connection where the rest would come.
-fn broken_off(piece: Bytes) -> HttpResponse {
+fn broken_off(kind: HeaderValue, piece: Bytes) -> HttpResponse {
     let rest = async {
         // The server writes out what it has only when the body makes it wait; an error at once would take the piece with it.
         tokio::task::yield_now().await;
         Err(std::io::Error::other("broken off on request"))
     };
     let body = stream::once(async { Ok(piece) }).chain(stream::once(rest));
-    HttpResponse::Ok().content_type("application/json").streaming(body)
+    HttpResponse::Ok().content_type(kind).streaming(body)
 }
 
 /// White space without a declared length that goes on for `bytes` bytes, made as it is read.
@@ -129,14 +127,16 @@ fn huge(bytes: u64) -> HttpResponse {
     HttpResponse::Ok().content_type("application/json").streaming(body)
 }
 
-/// Replaces the response by what `make` does with the first half of its body.
+/// Replaces the response by what `make` does with its media type and the first half of its body.
 async fn half(
     response: ServiceResponse<impl MessageBody>,
-    make: impl FnOnce(Bytes) -> HttpResponse,
+    make: impl FnOnce(HeaderValue, Bytes) -> HttpResponse,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let (request, response) = response.into_parts();
+    let kind = response.headers().get(header::CONTENT_TYPE).cloned();
+    let kind = kind.unwrap_or(HeaderValue::from_static("application/json"));
     let body = whole(response.into_body()).await?;
-    let response = make(body.slice(..body.len() / 2));
+    let response = make(kind, body.slice(..body.len() / 2));
     Ok(ServiceResponse::new(request, response))
 }
 

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use crate::faults::{FaultError, FaultPlan, FaultQueue};
 use crate::requests::{RequestCounts, RequestLog};
 use crate::weather::{RecordError, SeattleRecord};
-use crate::{admin, holidays, pipeline, weather};
+use crate::{admin, holidays, hotels, pipeline, weather};
 
 /// Where to listen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +87,7 @@ impl Sandbox {
                 .wrap(from_fn(pipeline::answer))
                 .configure(weather::routes)
                 .configure(holidays::routes)
+                .configure(hotels::routes)
                 .configure(admin::routes)
         })
         .workers(1)
@@ -113,6 +114,11 @@ impl Sandbox {
     /// Address and port.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The hotels that have a price, as a list of `{id, name, page: {url, selectors?}}` with placeholders for the stay.
+    pub fn competitors(&self) -> serde_json::Value {
+        hotels::competitors(&self.base_url())
     }
 
     /// Lets the next requests fail.

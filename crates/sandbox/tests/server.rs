@@ -262,3 +262,41 @@ async fn after_shutdown_the_port_is_free_again() {
     assert!(taken.to_string().contains(&address.to_string()), "{taken}");
     again.shutdown().await;
 }
+
+#[tokio::test]
+async fn hotels_write_their_prices_each_in_its_way_and_a_robot_s_rules_stand_beside_them() {
+    let world = World::start();
+    let stay = "checkin=2026-07-10&checkout=2026-07-12&adults=2";
+    for (hotel, words) in [
+        ("alpenblick", "\"@type\":\"Hotel\""),
+        ("seeufer", "\"lowPrice\":\""),
+        ("stadtgarten", "itemprop=\"price\" content=\""),
+        ("grand-plaza", "<span class=\"amount\">$1,"),
+        ("schlosshof", "&nbsp;&euro;"),
+        ("edelweiss", "CHF 1’"),
+        ("lumiere", "\u{a0}€ / nuit"),
+        ("renovated", "of our euros"),
+        ("full", "class=\"sold-out\""),
+    ] {
+        let (status, page) = world.refusal(&format!("/hotels/{hotel}?{stay}")).await;
+        assert!(status == 200 && page.contains(words), "{hotel}: {page}");
+        assert_eq!(world.refusal(&format!("/hotels/{hotel}?{stay}")).await.1, page);
+    }
+    assert_eq!(world.refusal("/hotels/alpenblick").await.0, 400);
+    assert_eq!(world.refusal("/hotels/nowhere").await.0, 404);
+    let moved = world.get(&format!("/hotels/moved?{stay}")).await;
+    assert_eq!(moved.headers()["location"], format!("/hotels/alpenblick?{stay}").as_str());
+    let inward = world.get("/hotels/inward").await;
+    assert_eq!(inward.headers()["location"], "http://169.254.169.254/latest/meta-data/");
+    let robots = world.refusal("/robots.txt").await.1;
+    assert!(robots.contains("Disallow: /hotels/private/\nCrawl-delay: 0.2\n"), "{robots}");
+
+    let page = world.get(&format!("/hotels/alpenblick?{stay}")).await;
+    let etag = page.headers()["etag"].clone();
+    let url = format!("{}/hotels/alpenblick?{stay}", world.sandbox.base_url());
+    let again = world.client.get(url).header("if-none-match", etag).send().await.expect("an answer");
+    assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
+    world.sandbox.fail(FaultPlan { path: None, count: 1, fault: Fault::Malformed }).expect("a plan");
+    let half = world.get(&format!("/hotels/alpenblick?{stay}")).await;
+    assert_eq!(half.headers()["content-type"], "text/html; charset=utf-8");
+}

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use bulrush_catalog::Catalog;
+use bulrush_outbound::{DEFAULT_PORTS, Exception, OutboundPolicy};
 use clap::{Args, ValueEnum};
 
 use crate::{Problems, Sealing, Secret, TokenKeys, TokenOptions, TokenSources};
@@ -114,6 +115,43 @@ impl TokenArgs {
     }
 }
 
+/// What may be called where users say what is called: pages of competitors, webhooks.
+#[derive(Debug, Clone, Default, Args)]
+pub struct OutboundArgs {
+    /// What may be called although it is no address of the internet: HOST:PORT or a network such as 10.1.0.0/16, several parted by
+    /// commas.
+    #[arg(long, env = "BULRUSH_OUTBOUND_ALLOW", value_name = "HOST:PORT", value_delimiter = ',')]
+    pub outbound_allow: Vec<String>,
+    /// The ports that may be called, parted by commas, in place of 80, 443, 8080 and 8443.
+    #[arg(long, env = "BULRUSH_OUTBOUND_PORTS", value_name = "PORT", value_delimiter = ',')]
+    pub outbound_ports: Vec<String>,
+}
+
+impl OutboundArgs {
+    /// The policy. What is wrong with it is noted, and left out of it.
+    pub fn policy(&self, problems: &mut Problems) -> OutboundPolicy {
+        // A variable that is set to nothing is one empty text.
+        let given = |texts: &[String]| -> Vec<String> {
+            texts.iter().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()).collect()
+        };
+        let mut ports = Vec::new();
+        for text in given(&self.outbound_ports) {
+            match text.parse::<u16>() {
+                Ok(port) if port > 0 => ports.push(port),
+                _ => problems.push("BULRUSH_OUTBOUND_PORTS", format!("{text:?} is no port; give 1 to 65535")),
+            }
+        }
+        if ports.is_empty() {
+            ports = DEFAULT_PORTS.to_vec();
+        }
+        let allowed = given(&self.outbound_allow);
+        let exceptions = allowed
+            .iter()
+            .filter_map(|text| problems.keep("BULRUSH_OUTBOUND_ALLOW", text.parse::<Exception>()));
+        exceptions.fold(OutboundPolicy::default().with_ports(ports), OutboundPolicy::with_exception)
+    }
+}
+
 /// How secrets in payloads are sealed.
 #[derive(Debug, Clone, Args)]
 pub struct SealArgs {
@@ -174,6 +212,25 @@ mod tests {
         tokens: TokenArgs,
         #[command(flatten)]
         seal: SealArgs,
+        #[command(flatten)]
+        outbound: OutboundArgs,
+    }
+
+    #[test]
+    fn what_may_be_called_is_the_internet_and_what_is_named() {
+        let policy = |options: &[&str]| {
+            let mut problems = Problems::default();
+            let all = All::try_parse_from([&["x"], options].concat()).unwrap();
+            let policy = all.outbound.policy(&mut problems);
+            (policy, problems.finish().err().map_or(0, |error| error.problems.len()))
+        };
+        assert_eq!(policy(&[]), (OutboundPolicy::default(), 0));
+        assert_eq!(policy(&["--outbound-allow", "", "--outbound-ports", ""]), (OutboundPolicy::default(), 0));
+        let (given, wrong) =
+            policy(&["--outbound-allow", "127.0.0.1:8090, 10.1.0.0/16", "--outbound-ports", "443,80"]);
+        assert_eq!((given.ports(), given.exceptions().len(), wrong), (&[80, 443][..], 2, 0));
+        let (left, wrong) = policy(&["--outbound-allow", "*,localhost:1", "--outbound-ports", "0,x"]);
+        assert_eq!((left.exceptions().len(), left.ports(), wrong), (1, DEFAULT_PORTS, 3));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use bulrush_api::ApiConfig;
+use bulrush_outbound::OutboundPolicy;
 use bulrush_service::{
     DataDir, Problems, Role, Sealing, Secret, Shutdown, TokenKeys, TokenOptions, args, telemetry,
 };
@@ -74,6 +75,7 @@ pub async fn run(mut arguments: DemoArguments) -> anyhow::Result<()> {
         catalog: catalog.context("no catalogue")?,
         tokens,
         sealing: Some(sealing),
+        outbound: OutboundPolicy::default(),
         sandbox: true,
     };
     let platform = Platform::start(plan, shutdown.clone()).await?;
