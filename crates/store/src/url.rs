@@ -75,7 +75,8 @@ mod tests {
         for url in ["sqlite::memory:", "sqlite://:memory:"] {
             assert!(matches!(DatabaseUrl::parse(url).unwrap(), DatabaseUrl::Memory), "{url}");
         }
-        for url in ["postgres://u:p@h/d", "postgresql://h/d", "postgres://u@localhost/d?host=/run/postgresql"] {
+        for url in ["postgres://u:p@h/d", "postgresql://h/d", "postgres://u@localhost/d?host=/run/postgresql"]
+        {
             assert!(matches!(DatabaseUrl::parse(url).unwrap(), DatabaseUrl::Postgres(_)), "{url}");
         }
     }

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 pub mod postgres;
+pub mod proxy;
 
 use std::time::Duration;
 
