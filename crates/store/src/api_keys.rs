@@ -3,9 +3,7 @@
 //! A key reads `blr_<prefix>_<secret>`. The prefix is public: it finds the row, and stands in lists and logs. Of the secret only the
 //! hash is kept. Unknown, wrong, expired and revoked keys are told apart by nobody, neither in the answer nor in the time it takes.
 
-use sqlx::Row as _;
-
-use crate::db::DbRow;
+use crate::db::{DbRow, query};
 use crate::ids::{hex, new_id, now_ms};
 use crate::scoped::Scoped;
 use crate::secrets::{hash, is_secret, new_secret, same};
@@ -99,7 +97,7 @@ impl<'s> ApiKeys<'s> {
         };
         self.store
             .write::<_, StoreError, _>(async |tx| {
-                sqlx::query(
+                query(
                     "INSERT INTO api_keys (id, tenant, owner, role, name, prefix, secret_hash, created_at, expires_at) \
                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
                 )
@@ -125,11 +123,11 @@ impl<'s> ApiKeys<'s> {
     pub async fn check(&self, text: &str, now_ms: i64) -> Result<Option<ApiKeyRow>, StoreError> {
         let Some((prefix, secret)) = parts(text) else { return Ok(None) };
         let sql = format!("SELECT {COLUMNS}, secret_hash FROM api_keys WHERE prefix = $1");
-        let found = sqlx::query(sqlx::AssertSqlSafe(sql))
+        let found = query(sqlx::AssertSqlSafe(sql))
             .bind(prefix)
             .fetch_optional(self.store.readers())
             .await?
-            .map(|row| Ok::<_, StoreError>((row.try_get::<String, _>("secret_hash")?, read(&row)?)))
+            .map(|row| Ok::<_, StoreError>((row.try_get::<String>("secret_hash")?, read(&row)?)))
             .transpose()?;
         // Hashed and compared in every case, so that an unknown prefix takes as long as a wrong secret.
         let kept = found.as_ref().map_or(NOBODY_S_HASH, |(kept, _)| kept);
@@ -154,7 +152,7 @@ impl<'s> ApiKeys<'s> {
             "SELECT {COLUMNS} FROM api_keys WHERE {} AND id < $3 ORDER BY id DESC LIMIT $4",
             scope.condition()
         );
-        sqlx::query(sqlx::AssertSqlSafe(sql))
+        query(sqlx::AssertSqlSafe(sql))
             .bind(scope.tenant())
             .bind(scope.user())
             .bind(before.unwrap_or("~"))
@@ -175,14 +173,14 @@ impl<'s> ApiKeys<'s> {
         );
         self.store
             .write(async |tx| {
-                let done = sqlx::query(sqlx::AssertSqlSafe(sql.as_str()))
+                let done = query(sqlx::AssertSqlSafe(sql.as_str()))
                     .bind(scope.tenant())
                     .bind(scope.user())
                     .bind(id)
                     .bind(now_ms)
                     .execute(tx.connection())
                     .await?;
-                Ok(done.rows_affected() == 1)
+                Ok(done == 1)
             })
             .await
     }
@@ -193,7 +191,7 @@ impl<'s> ApiKeys<'s> {
         let due_ms = now_ms.saturating_sub(TOUCH_EVERY_MS);
         // Read first: readers do not wait, and nearly every call ends here.
         let sql = format!("SELECT 1 FROM api_keys WHERE {IS_DUE}");
-        let is_due = sqlx::query(sqlx::AssertSqlSafe(sql))
+        let is_due = query(sqlx::AssertSqlSafe(sql))
             .bind(id)
             .bind(due_ms)
             .fetch_optional(self.store.readers())
@@ -205,13 +203,13 @@ impl<'s> ApiKeys<'s> {
         let sql = format!("UPDATE api_keys SET last_used_at = $3 WHERE {IS_DUE}");
         self.store
             .write(async |tx| {
-                let done = sqlx::query(sqlx::AssertSqlSafe(sql.as_str()))
+                let done = query(sqlx::AssertSqlSafe(sql.as_str()))
                     .bind(id)
                     .bind(due_ms)
                     .bind(now_ms)
                     .execute(tx.connection())
                     .await?;
-                Ok(done.rows_affected() == 1)
+                Ok(done == 1)
             })
             .await
     }

@@ -3,6 +3,7 @@
 //! A job that finds something missing in a cache claims it, fetches it, stores it and releases it. A job that does not get the
 //! claim comes back a little later and finds the cache filled, or the claim free again.
 
+use crate::db::query;
 use crate::{Store, StoreError};
 
 /// The table of claims.
@@ -27,7 +28,7 @@ impl<'s> Claims<'s> {
     ) -> Result<bool, StoreError> {
         self.store
             .write(async |tx| {
-                let done = sqlx::query(
+                let done = query(
                     "INSERT INTO fetch_claims (subject, holder, expires_at) VALUES ($1, $2, $3) \
                      ON CONFLICT (subject) DO UPDATE SET holder = excluded.holder, expires_at = excluded.expires_at \
                      WHERE fetch_claims.expires_at <= $4 OR fetch_claims.holder = excluded.holder",
@@ -38,7 +39,7 @@ impl<'s> Claims<'s> {
                 .bind(now_ms)
                 .execute(tx.connection())
                 .await?;
-                Ok(done.rows_affected() == 1)
+                Ok(done == 1)
             })
             .await
     }
@@ -47,7 +48,7 @@ impl<'s> Claims<'s> {
     pub async fn release(&self, subject: &str, holder: &str) -> Result<(), StoreError> {
         self.store
             .write(async |tx| {
-                sqlx::query("DELETE FROM fetch_claims WHERE subject = $1 AND holder = $2")
+                query("DELETE FROM fetch_claims WHERE subject = $1 AND holder = $2")
                     .bind(subject)
                     .bind(holder)
                     .execute(tx.connection())

@@ -3,9 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use sqlx::Row as _;
-
-use crate::db::DbRow;
+use crate::db::{DbRow, query};
 use crate::ids::now_ms;
 use crate::scoped::Scoped;
 use crate::{Owner, Scope, Store, StoreError, WriteTx};
@@ -167,7 +165,7 @@ impl<'s> Entities<'s> {
 
     /// Makes the entity, or replaces what was said of it.
     pub async fn save(&self, tx: &mut WriteTx, entity: &NewEntity) -> Result<Saved, StoreError> {
-        let done = sqlx::query(
+        let done = query(
             "INSERT INTO entities (id, tenant, owner, kind, name, latitude, longitude, country, time_zone, attributes, \
                                    created_at, updated_at) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11) \
@@ -189,7 +187,7 @@ impl<'s> Entities<'s> {
         .bind(now_ms())
         .execute(tx.connection())
         .await?;
-        Ok(if done.rows_affected() == 1 { Saved::Yes } else { Saved::NotYours })
+        Ok(if done == 1 { Saved::Yes } else { Saved::NotYours })
     }
 
     /// The entity `id`, if `scope` may see it.
@@ -209,7 +207,7 @@ impl<'s> Entities<'s> {
             "SELECT {COLUMNS} FROM entities WHERE {} AND kind = $3 AND id > $4 ORDER BY id LIMIT $5",
             scope.condition()
         );
-        sqlx::query(sqlx::AssertSqlSafe(sql))
+        query(sqlx::AssertSqlSafe(sql))
             .bind(scope.tenant())
             .bind(scope.user())
             .bind(kind.as_str())
@@ -225,13 +223,13 @@ impl<'s> Entities<'s> {
     /// Removes the entity `id` with its observations and features, if `scope` may see it. Returns whether it was there.
     pub async fn delete(&self, tx: &mut WriteTx, scope: &Scope, id: &str) -> Result<bool, StoreError> {
         let sql = format!("DELETE FROM entities WHERE {} AND id = $3", scope.condition());
-        let done = sqlx::query(sqlx::AssertSqlSafe(sql))
+        let done = query(sqlx::AssertSqlSafe(sql))
             .bind(scope.tenant())
             .bind(scope.user())
             .bind(id)
             .execute(tx.connection())
             .await?;
-        Ok(done.rows_affected() == 1)
+        Ok(done == 1)
     }
 }
 

@@ -50,17 +50,27 @@ pub enum StoreError {
     /// The tables could not be brought up to date.
     #[error("the database's tables could not be brought up to date; nothing was changed")]
     Migration(#[source] sqlx::migrate::MigrateError),
-    /// Another process holds the database's write lock for too long.
-    #[error("another process is writing to the database for longer than the store waits; try again")]
+    /// Another writer holds a lock for too long, or two of them waited for each other.
+    #[error("another writer holds a part of the database for longer than the store waits; try again")]
     Busy(#[source] sqlx::Error),
-    /// No connection came free in time, or the store was closed.
-    #[error("no connection to the database came free in time, or the store was closed; try again later")]
+    /// No connection came free in time, the server is away or going away, or the store was closed. Of a commit whose answer was lost on
+    /// the way from a server nobody knows whether it happened; repeating it is harmless, as everything is an upsert.
+    #[error(
+        "the database did not answer, no connection to it came free in time, or the store was closed; try again later"
+    )]
     Unavailable(#[source] sqlx::Error),
+    /// The server does not let this program in.
+    #[error(
+        "the database server does not let this program in; check user, password, database name and sslmode of its URL"
+    )]
+    NoEntry(#[source] sqlx::Error),
     /// The disk is full or the file may not grow.
     #[error("the disk of the database is full; make room, then try again")]
     DiskFull(#[source] sqlx::Error),
-    /// The database file may not be written to.
-    #[error("the database file may not be written to; check its permissions and its file system")]
+    /// The database may not be written to: a file by its permissions, a server because it is a copy or grants nothing.
+    #[error(
+        "the database may not be written to; check its permissions, the file system of a file, and that a server is no read-only copy"
+    )]
     ReadOnly(#[source] sqlx::Error),
     /// A value breaks a rule of the tables.
     #[error("the row breaks the rule {rule}")]
@@ -123,6 +133,15 @@ impl StoreError {
     /// A stored value that does not parse.
     pub(crate) fn unreadable(table: &'static str, column: &'static str, value: &str) -> Self {
         Self::Unreadable { table, column, value: value.chars().take(100).collect() }
+    }
+}
+
+impl From<sqlx::migrate::MigrateError> for StoreError {
+    fn from(error: sqlx::migrate::MigrateError) -> Self {
+        match error {
+            sqlx::migrate::MigrateError::Execute(error) => error.into(),
+            error => Self::Migration(error),
+        }
     }
 }
 

@@ -4,12 +4,11 @@ use std::str::FromStr;
 
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
-use sqlx::Row as _;
 
-use crate::bulk::{last_of_each, placeholders, rows_per_statement};
-use crate::db::DbRow;
+use crate::bulk::{Bulk, Kind, last_of_each};
+use crate::db::{DbRow, query};
 use crate::ids::now_ms;
-use crate::weather::{WEATHER_COLUMN_COUNT, WEATHER_COLUMNS, WEATHER_REPLACED};
+use crate::weather::{WEATHER_COLUMNS, WEATHER_KINDS, WEATHER_REPLACED};
 use crate::{DailyWeather, DayRange, Scope, Store, StoreError, WriteTx, day};
 
 /// A quarter of the year as the weather has it, at the entity's place.
@@ -92,10 +91,19 @@ pub struct Features<'s> {
 
 const CALENDAR_COLUMNS: &str = "day, public_holiday, school_holiday, days_to_holiday, days_since_holiday, long_weekend, \
                                 weekday, weekend, month, season, iso_week";
-const CALENDAR_COLUMN_COUNT: usize = 11;
-
-/// Rows in one statement; they share the entity and the instant.
-const ROWS: usize = rows_per_statement(CALENDAR_COLUMN_COUNT + WEATHER_COLUMN_COUNT);
+const CALENDAR_KINDS: [(&str, Kind); 11] = [
+    ("day", Kind::Text),
+    ("public_holiday", Kind::Text),
+    ("school_holiday", Kind::Text),
+    ("days_to_holiday", Kind::Int),
+    ("days_since_holiday", Kind::Int),
+    ("long_weekend", Kind::Bool),
+    ("weekday", Kind::Int),
+    ("weekend", Kind::Bool),
+    ("month", Kind::Int),
+    ("season", Kind::Text),
+    ("iso_week", Kind::Int),
+];
 
 impl<'s> Features<'s> {
     pub(crate) fn new(store: &'s Store) -> Self {
@@ -121,40 +129,31 @@ impl<'s> Features<'s> {
                 return Err(StoreError::NotANumber { index, field, value });
             }
         }
-        let now_ms = now_ms();
-        for chunk in days.chunks(ROWS) {
-            let chunk = last_of_each(chunk, |row| row.day);
-            let sql = format!(
-                "INSERT INTO features (entity, updated_at, {CALENDAR_COLUMNS}, {WEATHER_COLUMNS}) VALUES {} \
-                 ON CONFLICT (entity, day) DO UPDATE SET {WEATHER_REPLACED}, public_holiday = excluded.public_holiday, \
-                 school_holiday = excluded.school_holiday, days_to_holiday = excluded.days_to_holiday, \
-                 days_since_holiday = excluded.days_since_holiday, long_weekend = excluded.long_weekend, \
-                 weekday = excluded.weekday, weekend = excluded.weekend, month = excluded.month, \
-                 season = excluded.season, iso_week = excluded.iso_week, updated_at = excluded.updated_at",
-                placeholders(chunk.len(), 2, CALENDAR_COLUMN_COUNT + WEATHER_COLUMN_COUNT)
-            );
-            let mut query = sqlx::query(sqlx::AssertSqlSafe(sql))
-                .persistent(chunk.len() == ROWS)
-                .bind(entity)
-                .bind(now_ms);
-            for row in chunk {
-                query = query
-                    .bind(day::text(row.day))
-                    .bind(&row.public_holiday)
-                    .bind(&row.school_holiday)
-                    .bind(row.days_to_holiday)
-                    .bind(row.days_since_holiday)
-                    .bind(row.long_weekend)
-                    .bind(i64::from(row.weekday))
-                    .bind(row.weekend)
-                    .bind(i64::from(row.month))
-                    .bind(row.season.as_str())
-                    .bind(i64::from(row.iso_week));
-                query = row.weather.bind(query);
-            }
-            query.execute(tx.connection()).await?;
+        let conflict = format!(
+            "ON CONFLICT (entity, day) DO UPDATE SET {WEATHER_REPLACED}, public_holiday = excluded.public_holiday, \
+             school_holiday = excluded.school_holiday, days_to_holiday = excluded.days_to_holiday, \
+             days_since_holiday = excluded.days_since_holiday, long_weekend = excluded.long_weekend, \
+             weekday = excluded.weekday, weekend = excluded.weekend, month = excluded.month, season = excluded.season, \
+             iso_week = excluded.iso_week, updated_at = excluded.updated_at"
+        );
+        let shared = vec![("entity", entity.into()), ("updated_at", now_ms().into())];
+        let own = CALENDAR_KINDS.into_iter().chain(WEATHER_KINDS).collect();
+        let mut bulk = Bulk::new("features", shared, own, &conflict);
+        for row in last_of_each(days, |row| row.day) {
+            bulk.push(day::text(row.day));
+            bulk.push(&row.public_holiday);
+            bulk.push(&row.school_holiday);
+            bulk.push(row.days_to_holiday);
+            bulk.push(row.days_since_holiday);
+            bulk.push(row.long_weekend);
+            bulk.push(i64::from(row.weekday));
+            bulk.push(row.weekend);
+            bulk.push(i64::from(row.month));
+            bulk.push(row.season.as_str());
+            bulk.push(i64::from(row.iso_week));
+            row.weather.push(&mut bulk);
         }
-        Ok(())
+        bulk.run(tx.connection()).await
     }
 
     /// The days of `range` that are stored for `entity`, in order. Empty where `scope` may not see the entity.
@@ -169,7 +168,7 @@ impl<'s> Features<'s> {
              WHERE {} AND f.entity = $3 AND f.day >= $4 AND f.day <= $5 ORDER BY f.day",
             scope.condition()
         );
-        sqlx::query(sqlx::AssertSqlSafe(sql))
+        query(sqlx::AssertSqlSafe(sql))
             .bind(scope.tenant())
             .bind(scope.user())
             .bind(entity)
@@ -190,7 +189,7 @@ impl<'s> Features<'s> {
              FROM features f JOIN entities e ON e.id = f.entity WHERE {} AND f.entity = $3",
             scope.condition()
         );
-        let row = sqlx::query(sqlx::AssertSqlSafe(sql))
+        let row = query(sqlx::AssertSqlSafe(sql))
             .bind(scope.tenant())
             .bind(scope.user())
             .bind(entity)

@@ -2,9 +2,7 @@
 
 use std::str::FromStr;
 
-use sqlx::Row as _;
-
-use crate::db::DbRow;
+use crate::db::{DbRow, query};
 use crate::ids::{new_id, now_ms};
 use crate::scoped::Scoped;
 use crate::{Owner, Scope, Store, StoreError, StoredObject, WriteTx};
@@ -186,7 +184,7 @@ impl<'s> Files<'s> {
             created_at_ms: now_ms,
             updated_at_ms: now_ms,
         };
-        sqlx::query(
+        query(
             "INSERT INTO files (id, tenant, owner, name, display_name, size, sha256, content_type, state, object_key, entity, \
                                 created_at, updated_at) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12)",
@@ -281,7 +279,7 @@ impl<'s> Files<'s> {
              ORDER BY created_at DESC, id DESC LIMIT $5",
             scope.condition()
         );
-        sqlx::query(sqlx::AssertSqlSafe(sql))
+        query(sqlx::AssertSqlSafe(sql))
             .bind(scope.tenant())
             .bind(scope.user())
             .bind(before_ms)
@@ -304,7 +302,7 @@ impl<'s> Files<'s> {
     ) -> Result<bool, StoreError> {
         let sql =
             format!("UPDATE files SET entity = $4, updated_at = $5 WHERE {} AND id = $3", scope.condition());
-        let done = sqlx::query(sqlx::AssertSqlSafe(sql))
+        let done = query(sqlx::AssertSqlSafe(sql))
             .bind(scope.tenant())
             .bind(scope.user())
             .bind(id)
@@ -312,7 +310,7 @@ impl<'s> Files<'s> {
             .bind(now_ms())
             .execute(tx.connection())
             .await?;
-        Ok(done.rows_affected() == 1)
+        Ok(done == 1)
     }
 
     /// Moves the file `id` to `next`, with the `problem` of a failed one, if it is in a state from which it may
@@ -331,7 +329,7 @@ impl<'s> Files<'s> {
             .collect();
         // At most four states; a place that is not needed repeats the first, and no state at all matches nothing.
         let nth = |index: usize| from.get(index).or(from.first()).copied().unwrap_or_default();
-        let done = sqlx::query(
+        let done = query(
             "UPDATE files SET state = $1, problem = $2, updated_at = $3 WHERE id = $4 AND state IN ($5, $6, $7, $8)",
         )
         .bind(next.as_str())
@@ -344,7 +342,7 @@ impl<'s> Files<'s> {
         .bind(nth(3))
         .execute(tx.connection())
         .await?;
-        Ok(done.rows_affected() == 1)
+        Ok(done == 1)
     }
 
     /// Removes the row of file `id`, if `scope` may see it, and returns the key of its object, to be deleted after the commit.
@@ -355,12 +353,14 @@ impl<'s> Files<'s> {
         id: &str,
     ) -> Result<Option<String>, StoreError> {
         let sql = format!("DELETE FROM files WHERE {} AND id = $3 RETURNING object_key", scope.condition());
-        Ok(sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+        query(sqlx::AssertSqlSafe(sql))
             .bind(scope.tenant())
             .bind(scope.user())
             .bind(id)
             .fetch_optional(tx.connection())
-            .await?)
+            .await?
+            .map(|row| row.first())
+            .transpose()
     }
 }
 

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use jiff::civil::Date;
-use sqlx::Row as _;
 
-use crate::bulk::{placeholders, rows_per_statement};
+use crate::bulk::{Bulk, Kind};
+use crate::db::{DbRow, query};
 use crate::{DayRange, Store, StoreError, WriteTx, day};
 
 /// Whose holiday it is.
@@ -55,9 +55,6 @@ pub struct Holidays<'s> {
     store: &'s Store,
 }
 
-/// Rows in one statement; each binds day, region and name, and shares country and kind.
-const ROWS: usize = rows_per_statement(3);
-
 impl<'s> Holidays<'s> {
     pub(crate) fn new(store: &'s Store) -> Self {
         Self { store }
@@ -72,7 +69,7 @@ impl<'s> Holidays<'s> {
         years: RangeInclusive<i16>,
         stale_before_ms: i64,
     ) -> Result<Vec<i16>, StoreError> {
-        let known: Vec<i64> = sqlx::query_scalar(
+        let known = query(
             "SELECT year FROM holiday_years WHERE country = $1 AND kind = $2 AND year >= $3 AND year <= $4 \
              AND fetched_at >= $5",
         )
@@ -83,7 +80,7 @@ impl<'s> Holidays<'s> {
         .bind(stale_before_ms)
         .fetch_all(self.store.readers())
         .await?;
-        let known: BTreeSet<i64> = known.into_iter().collect();
+        let known = known.iter().map(DbRow::first).collect::<Result<BTreeSet<i64>, _>>()?;
         Ok(years.filter(|year| !known.contains(&i64::from(*year))).collect())
     }
 
@@ -95,7 +92,7 @@ impl<'s> Holidays<'s> {
         region: Option<&str>,
         range: DayRange,
     ) -> Result<Vec<Holiday>, StoreError> {
-        sqlx::query(
+        query(
             "SELECT day, name, kind, region FROM holidays \
              WHERE country = $1 AND day >= $2 AND day <= $3 AND (region = '' OR region = $4) ORDER BY day, name, kind",
         )
@@ -130,7 +127,7 @@ impl<'s> Holidays<'s> {
         fetched_at_ms: i64,
     ) -> Result<(), StoreError> {
         let country = country.to_ascii_uppercase();
-        sqlx::query("DELETE FROM holidays WHERE country = $1 AND kind = $2 AND day >= $3 AND day <= $4")
+        query("DELETE FROM holidays WHERE country = $1 AND kind = $2 AND day >= $3 AND day <= $4")
             .bind(&country)
             .bind(kind.as_str())
             .bind(format!("{year:04}-01-01"))
@@ -139,25 +136,17 @@ impl<'s> Holidays<'s> {
             .await?;
         let of_year: Vec<&Holiday> =
             holidays.iter().filter(|holiday| holiday.kind == kind && holiday.day.year() == year).collect();
-        for chunk in of_year.chunks(ROWS) {
-            let sql = format!(
-                "INSERT INTO holidays (country, kind, day, region, name) VALUES {} \
-                 ON CONFLICT (country, kind, day, region, name) DO NOTHING",
-                placeholders(chunk.len(), 2, 3)
-            );
-            let mut query = sqlx::query(sqlx::AssertSqlSafe(sql))
-                .persistent(chunk.len() == ROWS)
-                .bind(&country)
-                .bind(kind.as_str());
-            for holiday in chunk {
-                query = query
-                    .bind(day::text(holiday.day))
-                    .bind(holiday.region.as_deref().unwrap_or_default())
-                    .bind(&holiday.name);
-            }
-            query.execute(tx.connection()).await?;
+        let shared = vec![("country", country.as_str().into()), ("kind", kind.as_str().into())];
+        let own = vec![("day", Kind::Text), ("region", Kind::Text), ("name", Kind::Text)];
+        let conflict = "ON CONFLICT (country, kind, day, region, name) DO NOTHING";
+        let mut bulk = Bulk::new("holidays", shared, own, conflict);
+        for holiday in of_year {
+            bulk.push(day::text(holiday.day));
+            bulk.push(holiday.region.as_deref().unwrap_or_default());
+            bulk.push(&holiday.name);
         }
-        sqlx::query(
+        bulk.run(tx.connection()).await?;
+        query(
             "INSERT INTO holiday_years (country, kind, year, fetched_at) VALUES ($1, $2, $3, $4) \
              ON CONFLICT (country, kind, year) DO UPDATE SET fetched_at = excluded.fetched_at",
         )

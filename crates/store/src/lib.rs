@@ -33,8 +33,8 @@
 //! - **Ownership is part of each read's SQL** ([`Scope`]): another owner's row is absent, not refused.
 //! - **A job writes behind its fence** ([`Store::fenced`]): a run that was overtaken cannot write, whatever it believes.
 //! - **Everything is an upsert by a natural key**: doing it twice leaves what doing it once leaves.
-//! - **One writer at a time**, in order; a write transaction takes the write lock when it opens, so it waits there and is never
-//!   told "busy" half way. Readers are not held up by it.
+//! - **Writers wait, and not for ever**: SQLite has one at a time, in order; a write transaction takes the write lock when it opens, so it
+//!   waits there and is never told "busy" half way. On PostgreSQL writers of the same rows wait for each other. Readers are not held up.
 //! - **What opens something is kept as a hash**: keys and tickets are shown once, and a copy of the database opens nothing.
 //! - **Nothing half**: a transaction that is dropped, by an error or with its task, leaves nothing.
 //! - The SQL is that which SQLite and PostgreSQL have in common; what is particular to one is in one module.

@@ -1,12 +1,11 @@
 //! What was seen of entities over time: prices, occupancy, bookings, waits, sales.
 
-use futures_util::TryStreamExt as _;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use sqlx::Row as _;
 
-use crate::bulk::{last_of_each, placeholders, rows_per_statement};
+use crate::bulk::{Bulk, Kind, last_of_each};
+use crate::db::query;
 use crate::{Scope, Store, StoreError, WriteTx};
 
 /// One value of one metric at one instant. Entity, metric and instant are its key.
@@ -35,8 +34,8 @@ pub struct Observations<'s> {
     store: &'s Store,
 }
 
-/// Rows in one statement; each binds metric, instant and value, and shares the entity.
-const ROWS: usize = rows_per_statement(3);
+/// Instants read at once of a series that may have millions.
+const PAGE: i64 = 10_000;
 
 impl<'s> Observations<'s> {
     pub(crate) fn new(store: &'s Store) -> Self {
@@ -60,22 +59,15 @@ impl<'s> Observations<'s> {
         if let Some((index, row)) = rows.iter().enumerate().find(|(_, row)| !row.value.is_finite()) {
             return Err(StoreError::NotANumber { index, field: "value", value: row.value });
         }
-        for chunk in rows.chunks(ROWS) {
-            let chunk = last_of_each(chunk, |row| (row.metric.as_str(), row.ts_ms));
-            let sql = format!(
-                "INSERT INTO observations (entity, metric, ts, value) VALUES {} \
-                 ON CONFLICT (entity, metric, ts) DO UPDATE SET value = excluded.value",
-                placeholders(chunk.len(), 1, 3)
-            );
-            // A full statement is prepared once a connection; the odd last one is not worth a place in the cache.
-            let mut query =
-                sqlx::query(sqlx::AssertSqlSafe(sql)).persistent(chunk.len() == ROWS).bind(entity);
-            for row in chunk {
-                query = query.bind(&row.metric).bind(row.ts_ms).bind(row.value);
-            }
-            query.execute(tx.connection()).await?;
+        let own = vec![("metric", Kind::Text), ("ts", Kind::Int), ("value", Kind::Real)];
+        let conflict = "ON CONFLICT (entity, metric, ts) DO UPDATE SET value = excluded.value";
+        let mut bulk = Bulk::new("observations", vec![("entity", entity.into())], own, conflict);
+        for row in last_of_each(rows, |row| (row.metric.as_str(), row.ts_ms)) {
+            bulk.push(&row.metric);
+            bulk.push(row.ts_ms);
+            bulk.push(row.value);
         }
-        Ok(())
+        bulk.run(tx.connection()).await
     }
 
     /// The series `metric` of `entity` from `from_ms` up to, not including, `to_ms`, oldest first, at most `limit` points.
@@ -93,7 +85,7 @@ impl<'s> Observations<'s> {
              WHERE {} AND o.entity = $3 AND o.metric = $4 AND o.ts >= $5 AND o.ts < $6 ORDER BY o.ts LIMIT $7",
             scope.condition()
         );
-        sqlx::query(sqlx::AssertSqlSafe(sql))
+        query(sqlx::AssertSqlSafe(sql))
             .bind(scope.tenant())
             .bind(scope.user())
             .bind(entity)
@@ -115,7 +107,7 @@ impl<'s> Observations<'s> {
              WHERE {} AND o.entity = $3 GROUP BY o.metric ORDER BY o.metric",
             scope.condition()
         );
-        sqlx::query(sqlx::AssertSqlSafe(sql))
+        query(sqlx::AssertSqlSafe(sql))
             .bind(scope.tenant())
             .bind(scope.user())
             .bind(entity)
@@ -139,22 +131,32 @@ impl<'s> Observations<'s> {
     ) -> Result<Vec<Date>, StoreError> {
         let sql = format!(
             "SELECT DISTINCT o.ts FROM observations o JOIN entities e ON e.id = o.entity \
-             WHERE {} AND o.entity = $3 ORDER BY o.ts",
+             WHERE {} AND o.entity = $3 AND o.ts > $4 ORDER BY o.ts LIMIT $5",
             scope.condition()
         );
-        let mut rows = sqlx::query_scalar::<_, i64>(sqlx::AssertSqlSafe(sql))
-            .bind(scope.tenant())
-            .bind(scope.user())
-            .bind(entity)
-            .fetch(self.store.readers());
         let mut days: Vec<Date> = Vec::new();
-        while let Some(ts_ms) = rows.try_next().await? {
-            let instant = Timestamp::from_millisecond(ts_ms)
-                .map_err(|_| StoreError::unreadable("observations", "ts", &ts_ms.to_string()))?;
-            let day = time_zone.to_datetime(instant).date();
-            // A clock that is set back over midnight can bring an earlier day again.
-            if days.last().is_none_or(|last| *last < day) {
-                days.push(day);
+        let mut last_ms = i64::MIN;
+        loop {
+            let page = query(sqlx::AssertSqlSafe(sql.as_str()))
+                .bind(scope.tenant())
+                .bind(scope.user())
+                .bind(entity)
+                .bind(last_ms)
+                .bind(PAGE)
+                .fetch_all(self.store.readers())
+                .await?;
+            for row in &page {
+                last_ms = row.first()?;
+                let instant = Timestamp::from_millisecond(last_ms)
+                    .map_err(|_| StoreError::unreadable("observations", "ts", &last_ms.to_string()))?;
+                let day = time_zone.to_datetime(instant).date();
+                // A clock that is set back over midnight can bring an earlier day again.
+                if days.last().is_none_or(|last| *last < day) {
+                    days.push(day);
+                }
+            }
+            if (page.len() as i64) < PAGE {
+                break;
             }
         }
         Ok(days)

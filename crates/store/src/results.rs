@@ -3,8 +3,7 @@
 //! A job writes it here, behind its fence, before it is settled in the engine: so a completed job has its result, and the
 //! result is that of the run that completed it.
 
-use sqlx::Row as _;
-
+use crate::db::query;
 use crate::ids::now_ms;
 use crate::{FencedTx, Owner, Scope, Store, StoreError};
 
@@ -45,7 +44,7 @@ impl<'s> Results<'s> {
         document: &serde_json::Value,
     ) -> Result<(), StoreError> {
         let (job, run) = (tx.job().to_owned(), tx.run());
-        sqlx::query(
+        query(
             "INSERT INTO results (job, tenant, owner, kind, run, document, created_at, updated_at) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $7) \
              ON CONFLICT (job) DO UPDATE SET tenant = excluded.tenant, owner = excluded.owner, kind = excluded.kind, \
@@ -69,7 +68,7 @@ impl<'s> Results<'s> {
             "SELECT job, tenant, owner, kind, run, document, updated_at FROM results WHERE {} AND job = $3",
             scope.condition()
         );
-        let Some(row) = sqlx::query(sqlx::AssertSqlSafe(sql))
+        let Some(row) = query(sqlx::AssertSqlSafe(sql))
             .bind(scope.tenant())
             .bind(scope.user())
             .bind(job)

@@ -1,6 +1,6 @@
 //! Reads that every table with owners has: a row by its id, and rows in the order of their ids, each within a scope.
 
-use crate::db::DbRow;
+use crate::db::{DbRow, query};
 use crate::{Scope, Store, StoreError};
 
 /// A table with columns `id`, `tenant` and `owner`, and how its rows are read.
@@ -15,7 +15,7 @@ impl<T> Scoped<T> {
     pub async fn get(&self, store: &Store, scope: &Scope, id: &str) -> Result<Option<T>, StoreError> {
         let Self { table, columns, .. } = self;
         let sql = format!("SELECT {columns} FROM {table} WHERE {} AND id = $3", scope.condition());
-        sqlx::query(sqlx::AssertSqlSafe(sql))
+        query(sqlx::AssertSqlSafe(sql))
             .bind(scope.tenant())
             .bind(scope.user())
             .bind(id)
@@ -38,7 +38,7 @@ impl<T> Scoped<T> {
             "SELECT {columns} FROM {table} WHERE {} AND id > $3 ORDER BY id LIMIT $4",
             scope.condition()
         );
-        sqlx::query(sqlx::AssertSqlSafe(sql))
+        query(sqlx::AssertSqlSafe(sql))
             .bind(scope.tenant())
             .bind(scope.user())
             .bind(after.unwrap_or_default())

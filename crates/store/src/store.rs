@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 
-use crate::db::{self, Pool, Pools};
+use crate::db::{Database, query};
 use crate::url::DatabaseUrl;
 use crate::{
     ApiKeys, Claims, CompetitorPages, CompetitorPrices, Entities, Features, Files, Holidays, Observations,
@@ -31,13 +31,18 @@ pub struct Store {
 
 #[derive(Debug)]
 struct Inner {
-    pools: Pools,
+    database: Database,
     /// The folder of a database that goes with the store. Dropped after the connections.
     _folder: Option<TempDir>,
 }
 
 impl Store {
     /// Opens the database at `url`:
+    /// - `postgres://USER:PASSWORD@HOST:PORT/DATABASE`, a PostgreSQL server of version 14 or newer, with libpq's parameters after a `?`:
+    ///   `sslmode` (`prefer` where none is given, which takes what it gets; `verify-full` is the one that protects), `sslrootcert`,
+    ///   `host=/run/postgresql` for a Unix socket, `application_name`, `options`; and the store's own: `connections` (at most; 10, half of
+    ///   which read), `acquire_timeout_ms` (5,000), `statement_timeout_ms` (15,000) and `lock_timeout_ms` (5,000). Behind PgBouncer in
+    ///   transaction mode add `statement-cache-capacity=0`, and let it pass the startup parameter `options`.
     /// - `sqlite:PATH`, a file, made if it is not there, its folder too. Several processes of one machine may share it.
     /// - `sqlite::memory:`, a private database that goes with the store. (It is a file in a new folder under the system's
     ///   temporary one, without flushes, because SQLite's own memory database blocks readers while somebody writes: a test
@@ -50,60 +55,44 @@ impl Store {
     /// [`StoreError::ForeignDatabase`] and [`StoreError::Corrupt`] say what is wrong with what was asked for; a file that is
     /// refused is left as it is.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
-        let (pools, folder) = match DatabaseUrl::parse(url)? {
+        let (database, folder) = match DatabaseUrl::parse(url)? {
             DatabaseUrl::File(path) => {
                 make_folder_of(&path).await?;
-                (db::open(&path, true).await?, None)
+                (Database::open_sqlite(&path, true).await?, None)
             }
             DatabaseUrl::Memory => {
                 let folder = tempfile::Builder::new()
                     .prefix("bulrush-store-")
                     .tempdir()
                     .map_err(|source| StoreError::Folder { path: std::env::temp_dir(), source })?;
-                (db::open(&folder.path().join("store.db"), false).await?, Some(folder))
+                (Database::open_sqlite(&folder.path().join("store.db"), false).await?, Some(folder))
             }
+            DatabaseUrl::Postgres(url) => (Database::open_postgres(*url).await?, None),
         };
-        Ok(Self { inner: Arc::new(Inner { pools, _folder: folder }) })
+        Ok(Self { inner: Arc::new(Inner { database, _folder: folder }) })
     }
 
     /// Brings the tables up to date: all of the missing migrations or none. Doing it again, or from several processes at
     /// once, does no harm.
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        let mut migrations = sqlx::migrate!("../../migrations");
-        // During a deploy the old program runs on the tables of the new one, and so it does after a roll-back: migrations only
-        // expand what is there, so one that this program does not know is no reason to refuse the database.
-        migrations.set_ignore_missing(true);
-        let mut tx = self.begin().await?;
-        // Within the write transaction, so that a second process waits and then finds nothing left to do.
-        migrations.run_direct(None, tx.connection(), false).await.map_err(|error| match error {
-            sqlx::migrate::MigrateError::Execute(error) => StoreError::from(error),
-            error => StoreError::Migration(error),
-        })?;
-        tx.commit().await
+        self.inner.database.migrate().await
     }
 
     /// Asks the database for an answer.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query("SELECT 1").execute(self.readers()).await?;
+        query("SELECT 1").execute(self.readers()).await?;
         Ok(())
     }
 
     /// How busy the connections are at this moment.
     pub fn pool_status(&self) -> PoolStatus {
-        let busy =
-            |pool: &Pool| pool.size().saturating_sub(u32::try_from(pool.num_idle()).unwrap_or(u32::MAX));
-        PoolStatus {
-            readers_busy: busy(self.readers()),
-            readers_max: self.readers().options().get_max_connections(),
-            writer_busy: busy(self.writer()) > 0,
-        }
+        let ((readers_busy, readers_max), (writers_busy, _)) = self.inner.database.busy();
+        PoolStatus { readers_busy, readers_max, writer_busy: writers_busy > 0 }
     }
 
     /// Closes the connections, waiting for those in use. Every later call answers [`StoreError::Unavailable`].
     pub async fn close(&self) {
-        self.inner.pools.readers.close().await;
-        // Last, because the last connection to close moves the write-ahead log into the file.
-        self.inner.pools.writer.close().await;
+        self.inner.database.close().await;
     }
 
     /// The things that are watched.
@@ -186,12 +175,8 @@ impl Store {
         WebhookDeliveries::new(self)
     }
 
-    pub(crate) fn readers(&self) -> &Pool {
-        &self.inner.pools.readers
-    }
-
-    pub(crate) fn writer(&self) -> &Pool {
-        &self.inner.pools.writer
+    pub(crate) fn readers(&self) -> &Database {
+        &self.inner.database
     }
 }
 

@@ -1,8 +1,7 @@
 //! Tickets that open an event stream: a browser's `EventSource` sends no header, and a token in an address would stand in logs for as
 //! long as it is good. A ticket is good once, and for seconds.
 
-use sqlx::Row as _;
-
+use crate::db::query;
 use crate::secrets::{hash, is_secret, new_secret};
 use crate::{Owner, Store, StoreError};
 
@@ -42,11 +41,13 @@ impl<'s> StreamTickets<'s> {
         let ticket = new_secret()?;
         self.store
             .write::<_, StoreError, _>(async |tx| {
-                sqlx::query("DELETE FROM stream_tickets WHERE expires_at <= $1")
-                    .bind(now_ms)
-                    .execute(tx.connection())
-                    .await?;
-                sqlx::query(
+                let sql = format!(
+                    "DELETE FROM stream_tickets WHERE ticket_hash IN \
+                     (SELECT ticket_hash FROM stream_tickets WHERE expires_at <= $1 {})",
+                    tx.skip_locked()
+                );
+                query(sqlx::AssertSqlSafe(sql)).bind(now_ms).execute(tx.connection()).await?;
+                query(
                     "INSERT INTO stream_tickets (ticket_hash, tenant, owner, role, valid_until, expires_at) \
                      VALUES ($1, $2, $3, $4, $5, $6)",
                 )
@@ -72,7 +73,7 @@ impl<'s> StreamTickets<'s> {
         }
         let ticket_hash = hash(ticket);
         // Looked up first, without waiting: made-up tickets must not keep the one writer busy.
-        let is_known = sqlx::query("SELECT 1 FROM stream_tickets WHERE ticket_hash = $1")
+        let is_known = query("SELECT 1 FROM stream_tickets WHERE ticket_hash = $1")
             .bind(&ticket_hash)
             .fetch_optional(self.store.readers())
             .await?
@@ -83,16 +84,16 @@ impl<'s> StreamTickets<'s> {
         let taken = self
             .store
             .write::<_, StoreError, _>(async |tx| {
-                Ok(sqlx::query(
+                query(
                     "DELETE FROM stream_tickets WHERE ticket_hash = $1 RETURNING tenant, owner, role, valid_until, expires_at",
                 )
                 .bind(&ticket_hash)
                 .fetch_optional(tx.connection())
-                .await?)
+                .await
             })
             .await?;
         let Some(row) = taken else { return Ok(None) };
-        if row.try_get::<i64, _>("expires_at")? <= now_ms {
+        if row.try_get::<i64>("expires_at")? <= now_ms {
             return Ok(None);
         }
         Ok(Some(TicketHolder {

@@ -1,8 +1,6 @@
 //! Templates: jobs to be added again and again.
 
-use sqlx::Row as _;
-
-use crate::db::DbRow;
+use crate::db::{DbRow, query};
 use crate::ids::{new_id, now_ms};
 use crate::scoped::Scoped;
 use crate::{Owner, Scope, Store, StoreError, WriteTx};
@@ -81,6 +79,9 @@ pub struct Templates<'s> {
 const COLUMNS: &str =
     "id, tenant, owner, name, queue, job_name, data, options, description, version, created_at, updated_at";
 
+/// What writers of this table exclude each other by, where what they write depends on several rows.
+const TEMPLATES: &str = "templates";
+
 /// How rows of this table are found and read.
 const ROWS: Scoped<Template> = Scoped { table: "templates", columns: COLUMNS, read };
 
@@ -102,20 +103,21 @@ impl<'s> Templates<'s> {
         let (id, now_ms) = (new_id()?, now_ms());
         self.store
             .write::<_, StoreError, _>(async |tx| {
-                // Counted in the write transaction: what is seen here is still so at the insert.
+                // What is seen from here on is still so at the insert.
+                tx.exclude(TEMPLATES).await?;
                 if is_name_taken(tx, owner, &content.name, &id).await? {
                     return Ok(TemplateCreated::NameTaken);
                 }
-                let there: i64 =
-                    sqlx::query_scalar("SELECT count(*) FROM templates WHERE tenant = $1 AND owner = $2")
-                        .bind(&owner.tenant)
-                        .bind(&owner.user)
-                        .fetch_one(tx.connection())
-                        .await?;
+                let there: i64 = query("SELECT count(*) FROM templates WHERE tenant = $1 AND owner = $2")
+                    .bind(&owner.tenant)
+                    .bind(&owner.user)
+                    .fetch_one(tx.connection())
+                    .await?
+                    .first()?;
                 if there >= i64::from(at_most) {
                     return Ok(TemplateCreated::Full);
                 }
-                sqlx::query(
+                query(
                     "INSERT INTO templates (id, tenant, owner, name, queue, job_name, data, options, description, version, \
                                             created_at, updated_at) \
                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1, $10, $10)",
@@ -152,7 +154,7 @@ impl<'s> Templates<'s> {
     /// The template that `owner` calls `name`. By owner and not by scope: only there is a name one template's.
     pub async fn get_by_name(&self, owner: &Owner, name: &str) -> Result<Option<Template>, StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM templates WHERE tenant = $1 AND owner = $2 AND name = $3");
-        sqlx::query(sqlx::AssertSqlSafe(sql))
+        query(sqlx::AssertSqlSafe(sql))
             .bind(&owner.tenant)
             .bind(&owner.user)
             .bind(name)
@@ -186,8 +188,9 @@ impl<'s> Templates<'s> {
         let now_ms = now_ms();
         self.store
             .write::<_, StoreError, _>(async |tx| {
+                tx.exclude(TEMPLATES).await?;
                 let sql = format!("SELECT {COLUMNS} FROM templates WHERE {} AND id = $3", scope.condition());
-                let Some(row) = sqlx::query(sqlx::AssertSqlSafe(sql))
+                let Some(row) = query(sqlx::AssertSqlSafe(sql))
                     .bind(scope.tenant())
                     .bind(scope.user())
                     .bind(id)
@@ -203,7 +206,7 @@ impl<'s> Templates<'s> {
                 if is_name_taken(tx, &template.owner, &content.name, id).await? {
                     return Ok(TemplateUpdated::NameTaken);
                 }
-                sqlx::query(
+                query(
                     "UPDATE templates SET name = $2, queue = $3, job_name = $4, data = $5, options = $6, description = $7, \
                          version = version + 1, updated_at = $8 \
                      WHERE id = $1",
@@ -233,13 +236,13 @@ impl<'s> Templates<'s> {
         let sql = format!("DELETE FROM templates WHERE {} AND id = $3", scope.condition());
         self.store
             .write(async |tx| {
-                let done = sqlx::query(sqlx::AssertSqlSafe(sql.as_str()))
+                let done = query(sqlx::AssertSqlSafe(sql.as_str()))
                     .bind(scope.tenant())
                     .bind(scope.user())
                     .bind(id)
                     .execute(tx.connection())
                     .await?;
-                Ok(done.rows_affected() == 1)
+                Ok(done == 1)
             })
             .await
     }
@@ -247,14 +250,13 @@ impl<'s> Templates<'s> {
 
 /// Whether `owner` calls another template than `id` so.
 async fn is_name_taken(tx: &mut WriteTx, owner: &Owner, name: &str, id: &str) -> Result<bool, StoreError> {
-    let other =
-        sqlx::query("SELECT 1 FROM templates WHERE tenant = $1 AND owner = $2 AND name = $3 AND id <> $4")
-            .bind(&owner.tenant)
-            .bind(&owner.user)
-            .bind(name)
-            .bind(id)
-            .fetch_optional(tx.connection())
-            .await?;
+    let other = query("SELECT 1 FROM templates WHERE tenant = $1 AND owner = $2 AND name = $3 AND id <> $4")
+        .bind(&owner.tenant)
+        .bind(&owner.user)
+        .bind(name)
+        .bind(id)
+        .fetch_optional(tx.connection())
+        .await?;
     Ok(other.is_some())
 }
 

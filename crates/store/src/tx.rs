@@ -2,31 +2,38 @@
 
 use std::ops::{Deref, DerefMut};
 
-use crate::db::{Connection, Db};
+use crate::db::Connection;
 use crate::{FenceError, Store, StoreError};
 
 /// An open write transaction. Dropped without [`WriteTx::commit`] (an error, a cancelled task), it leaves nothing behind.
 ///
-/// There is one writer at a time, so keep it short: read, fetch and compute before it is opened, and never open a second one
+/// On SQLite there is one writer at a time, and on PostgreSQL others wait for the rows that it has changed, so keep it short: read, fetch and compute before it is opened, and never open a second one
 /// while it lives.
 #[derive(Debug)]
 pub struct WriteTx {
-    inner: sqlx::Transaction<'static, Db>,
+    inner: Connection,
+    skip_locked: &'static str,
 }
 
 impl WriteTx {
-    pub(crate) fn new(inner: sqlx::Transaction<'static, Db>) -> Self {
-        Self { inner }
-    }
-
     /// The connection that the transaction runs on.
     pub(crate) fn connection(&mut self) -> &mut Connection {
         &mut self.inner
     }
 
+    /// Lets no other transaction pass the same `what` until this one ends, so that what it reads is still so when it writes.
+    pub(crate) async fn exclude(&mut self, what: &'static str) -> Result<(), StoreError> {
+        self.inner.exclude(what).await
+    }
+
+    /// What follows a `SELECT` of rows that are to be changed, in any order, by whoever comes first: others leave them out.
+    pub(crate) fn skip_locked(&self) -> &'static str {
+        self.skip_locked
+    }
+
     /// Makes the writes permanent and visible, all at once.
     pub async fn commit(self) -> Result<(), StoreError> {
-        Ok(self.inner.commit().await?)
+        self.inner.commit().await
     }
 }
 
@@ -73,7 +80,8 @@ impl DerefMut for FencedTx {
 impl Store {
     /// Opens a write transaction, waiting for its turn.
     pub async fn begin(&self) -> Result<WriteTx, StoreError> {
-        Ok(WriteTx::new(self.writer().begin_with(crate::db::BEGIN_WRITE).await?))
+        let database = self.readers();
+        Ok(WriteTx { inner: database.begin().await?, skip_locked: database.skip_locked() })
     }
 
     /// Opens the write transaction of run `run` of `job` with its fence: a higher run than any before wins, the same run

@@ -7,10 +7,9 @@ use std::collections::BTreeSet;
 
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
-use sqlx::Row as _;
 
-use crate::bulk::{last_of_each, placeholders, rows_per_statement};
-use crate::db::{Arguments, Db, DbRow};
+use crate::bulk::{Bulk, Kind, last_of_each};
+use crate::db::{DbRow, query};
 use crate::{DayRange, Location, Store, StoreError, WriteTx, day};
 
 /// The weather of one day at one place. A value that the source does not have is `None`.
@@ -37,7 +36,16 @@ pub struct DailyWeather {
 pub(crate) const WEATHER_COLUMNS: &str = "temperature_max_c, temperature_min_c, temperature_mean_c, precipitation_mm, \
                                           wind_speed_max_kmh, sunshine_s, weather_code";
 /// How many they are.
-pub(crate) const WEATHER_COLUMN_COUNT: usize = 7;
+/// The same with what they hold.
+pub(crate) const WEATHER_KINDS: [(&str, Kind); 7] = [
+    ("temperature_max_c", Kind::Real),
+    ("temperature_min_c", Kind::Real),
+    ("temperature_mean_c", Kind::Real),
+    ("precipitation_mm", Kind::Real),
+    ("wind_speed_max_kmh", Kind::Real),
+    ("sunshine_s", Kind::Real),
+    ("weather_code", Kind::Int),
+];
 /// The part of an upsert that replaces them.
 pub(crate) const WEATHER_REPLACED: &str = "temperature_max_c = excluded.temperature_max_c, temperature_min_c = excluded.temperature_min_c, \
      temperature_mean_c = excluded.temperature_mean_c, precipitation_mm = excluded.precipitation_mm, \
@@ -59,19 +67,15 @@ impl DailyWeather {
         .find_map(|(field, value)| value.filter(|value| !value.is_finite()).map(|value| (field, value)))
     }
 
-    /// Binds the values of [`WEATHER_COLUMNS`].
-    pub(crate) fn bind(
-        self,
-        query: sqlx::query::Query<'_, Db, Arguments>,
-    ) -> sqlx::query::Query<'_, Db, Arguments> {
-        query
-            .bind(self.temperature_max_c)
-            .bind(self.temperature_min_c)
-            .bind(self.temperature_mean_c)
-            .bind(self.precipitation_mm)
-            .bind(self.wind_speed_max_kmh)
-            .bind(self.sunshine_s)
-            .bind(self.weather_code)
+    /// Writes the values of [`WEATHER_KINDS`].
+    pub(crate) fn push(self, bulk: &mut Bulk<'_>) {
+        bulk.push(self.temperature_max_c);
+        bulk.push(self.temperature_min_c);
+        bulk.push(self.temperature_mean_c);
+        bulk.push(self.precipitation_mm);
+        bulk.push(self.wind_speed_max_kmh);
+        bulk.push(self.sunshine_s);
+        bulk.push(self.weather_code);
     }
 
     /// Reads the values of [`WEATHER_COLUMNS`].
@@ -132,9 +136,6 @@ pub struct Weather<'s> {
     store: &'s Store,
 }
 
-/// Rows in one statement; each binds day, values, `observed`, and shares the cell and the instant.
-const ROWS: usize = rows_per_statement(2 + WEATHER_COLUMN_COUNT);
-
 impl<'s> Weather<'s> {
     pub(crate) fn new(store: &'s Store) -> Self {
         Self { store }
@@ -148,7 +149,7 @@ impl<'s> Weather<'s> {
         range: DayRange,
         stale_before_ms: i64,
     ) -> Result<Vec<DayRange>, StoreError> {
-        let known: Vec<String> = sqlx::query_scalar(
+        let known = query(
             "SELECT day FROM weather_days WHERE cell_latitude = $1 AND cell_longitude = $2 AND day >= $3 AND day <= $4 \
              AND (observed OR fetched_at >= $5)",
         )
@@ -159,8 +160,10 @@ impl<'s> Weather<'s> {
         .bind(stale_before_ms)
         .fetch_all(self.store.readers())
         .await?;
-        let known =
-            known.iter().map(|text| day::parse("weather_days", text)).collect::<Result<BTreeSet<_>, _>>()?;
+        let known = known
+            .iter()
+            .map(|row| day::parse("weather_days", row.first()?))
+            .collect::<Result<BTreeSet<_>, _>>()?;
         Ok(range.without(&known))
     }
 
@@ -170,7 +173,7 @@ impl<'s> Weather<'s> {
             "SELECT day, observed, {WEATHER_COLUMNS} FROM weather_days \
              WHERE cell_latitude = $1 AND cell_longitude = $2 AND day >= $3 AND day <= $4 ORDER BY day"
         );
-        sqlx::query(sqlx::AssertSqlSafe(sql))
+        query(sqlx::AssertSqlSafe(sql))
             .bind(cell.latitude_tenths)
             .bind(cell.longitude_tenths)
             .bind(day::text(range.first))
@@ -204,26 +207,24 @@ impl<'s> Weather<'s> {
                 return Err(StoreError::NotANumber { index, field, value });
             }
         }
-        for chunk in days.chunks(ROWS) {
-            let chunk = last_of_each(chunk, |row| row.day);
-            let sql = format!(
-                "INSERT INTO weather_days (cell_latitude, cell_longitude, fetched_at, day, observed, {WEATHER_COLUMNS}) \
-                 VALUES {} ON CONFLICT (cell_latitude, cell_longitude, day) DO UPDATE SET {WEATHER_REPLACED}, \
-                 observed = excluded.observed, fetched_at = excluded.fetched_at \
-                 WHERE excluded.observed OR NOT weather_days.observed",
-                placeholders(chunk.len(), 3, 2 + WEATHER_COLUMN_COUNT)
-            );
-            let mut query = sqlx::query(sqlx::AssertSqlSafe(sql))
-                .persistent(chunk.len() == ROWS)
-                .bind(cell.latitude_tenths)
-                .bind(cell.longitude_tenths)
-                .bind(fetched_at_ms);
-            for row in chunk {
-                query = row.weather.bind(query.bind(day::text(row.day)).bind(row.observed));
-            }
-            query.execute(tx.connection()).await?;
+        let conflict = format!(
+            "ON CONFLICT (cell_latitude, cell_longitude, day) DO UPDATE SET {WEATHER_REPLACED}, observed = excluded.observed, \
+             fetched_at = excluded.fetched_at WHERE excluded.observed OR NOT weather_days.observed"
+        );
+        let shared = vec![
+            ("cell_latitude", cell.latitude_tenths.into()),
+            ("cell_longitude", cell.longitude_tenths.into()),
+            ("fetched_at", fetched_at_ms.into()),
+        ];
+        let mut own = vec![("day", Kind::Text), ("observed", Kind::Bool)];
+        own.extend(WEATHER_KINDS);
+        let mut bulk = Bulk::new("weather_days", shared, own, &conflict);
+        for row in last_of_each(days, |row| row.day) {
+            bulk.push(day::text(row.day));
+            bulk.push(row.observed);
+            row.weather.push(&mut bulk);
         }
-        Ok(())
+        bulk.run(tx.connection()).await
     }
 }
 

@@ -2,9 +2,7 @@
 
 use std::str::FromStr;
 
-use sqlx::Row as _;
-
-use crate::db::DbRow;
+use crate::db::{DbRow, query};
 use crate::ids::now_ms;
 use crate::{Scope, Store, StoreError, WriteTx};
 
@@ -112,7 +110,7 @@ impl<'s> WebhookDeliveries<'s> {
     /// # Errors
     /// [`StoreError::MissingReference`] if the webhook is not there, or no longer.
     pub async fn insert(&self, tx: &mut WriteTx, new: &NewDelivery) -> Result<bool, StoreError> {
-        let done = sqlx::query(
+        let done = query(
             "INSERT INTO webhook_deliveries (id, webhook, event, job, payload, attempt, status, created_at, next_at) \
              VALUES ($1, $2, $3, $4, $5, 0, $6, $7, $8) ON CONFLICT (id) DO NOTHING",
         )
@@ -126,13 +124,13 @@ impl<'s> WebhookDeliveries<'s> {
         .bind(new.next_at_ms)
         .execute(tx.connection())
         .await?;
-        Ok(done.rows_affected() == 1)
+        Ok(done == 1)
     }
 
     /// The delivery `id`, if `scope` may see its webhook.
     pub async fn get(&self, scope: &Scope, id: &str) -> Result<Option<Delivery>, StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM {FROM} WHERE {} AND d.id = $3", scope.condition());
-        sqlx::query(sqlx::AssertSqlSafe(sql))
+        query(sqlx::AssertSqlSafe(sql))
             .bind(scope.tenant())
             .bind(scope.user())
             .bind(id)
@@ -158,7 +156,7 @@ impl<'s> WebhookDeliveries<'s> {
              ORDER BY d.created_at DESC, d.id DESC LIMIT $6",
             scope.condition()
         );
-        sqlx::query(sqlx::AssertSqlSafe(sql))
+        query(sqlx::AssertSqlSafe(sql))
             .bind(scope.tenant())
             .bind(scope.user())
             .bind(webhook)
@@ -183,7 +181,7 @@ impl<'s> WebhookDeliveries<'s> {
         );
         self.store
             .write(async |tx| {
-                let done = sqlx::query(sqlx::AssertSqlSafe(sql.as_str()))
+                let done = query(sqlx::AssertSqlSafe(sql.as_str()))
                     .bind(scope.tenant())
                     .bind(scope.user())
                     .bind(id)
@@ -191,7 +189,7 @@ impl<'s> WebhookDeliveries<'s> {
                     .bind(now_ms)
                     .execute(tx.connection())
                     .await?;
-                Ok(done.rows_affected() == 1)
+                Ok(done == 1)
             })
             .await
     }
@@ -200,16 +198,19 @@ impl<'s> WebhookDeliveries<'s> {
     pub async fn forget(&self, before_ms: i64, limit: u32) -> Result<u64, StoreError> {
         self.store
             .write(async |tx| {
-                let done = sqlx::query(
-                    "DELETE FROM webhook_deliveries WHERE id IN \
-                     (SELECT id FROM webhook_deliveries WHERE created_at < $1 AND status <> $2 ORDER BY created_at LIMIT $3)",
-                )
+                // The status is looked at again at each row: it may have been made pending since.
+                let sql = format!(
+                    "DELETE FROM webhook_deliveries WHERE status <> $2 AND id IN \
+                     (SELECT id FROM webhook_deliveries WHERE created_at < $1 AND status <> $2 ORDER BY created_at LIMIT $3 {})",
+                    tx.skip_locked()
+                );
+                let done = query(sqlx::AssertSqlSafe(sql))
                 .bind(before_ms)
                 .bind(DeliveryStatus::Pending.as_str())
                 .bind(i64::from(limit))
                 .execute(tx.connection())
                 .await?;
-                Ok(done.rows_affected())
+                Ok(done)
             })
             .await
     }

@@ -1,8 +1,6 @@
 //! Webhooks: addresses that are told what happens to a user's jobs. What they were told is in [`crate::WebhookDeliveries`].
 
-use sqlx::Row as _;
-
-use crate::db::DbRow;
+use crate::db::{DbRow, query};
 use crate::ids::{new_id, now_ms};
 use crate::scoped::Scoped;
 use crate::{Owner, Scope, Store, StoreError};
@@ -90,15 +88,17 @@ impl<'s> Webhooks<'s> {
         let is_made = self
             .store
             .write::<_, StoreError, _>(async |tx| {
-                // Counted in the write transaction: what is seen here is still so at the insert.
-                let there: i64 = sqlx::query_scalar("SELECT count(*) FROM webhooks WHERE tenant = $1")
+                // What is seen from here on is still so at the insert.
+                tx.exclude("webhooks").await?;
+                let there: i64 = query("SELECT count(*) FROM webhooks WHERE tenant = $1")
                     .bind(&webhook.owner.tenant)
                     .fetch_one(tx.connection())
-                    .await?;
+                    .await?
+                    .first()?;
                 if there >= i64::from(at_most) {
                     return Ok(false);
                 }
-                sqlx::query(
+                query(
                     "INSERT INTO webhooks (id, tenant, owner, url, events, secret, enabled, created_at, updated_at) \
                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)",
                 )
@@ -149,7 +149,7 @@ impl<'s> Webhooks<'s> {
         );
         self.store
             .write(async |tx| {
-                sqlx::query(sqlx::AssertSqlSafe(sql.as_str()))
+                query(sqlx::AssertSqlSafe(sql.as_str()))
                     .bind(scope.tenant())
                     .bind(scope.user())
                     .bind(id)
@@ -171,7 +171,7 @@ impl<'s> Webhooks<'s> {
     pub async fn disable(&self, id: &str, reason: &str) -> Result<bool, StoreError> {
         self.store
             .write(async |tx| {
-                let done = sqlx::query(
+                let done = query(
                     "UPDATE webhooks SET enabled = $2, disabled_reason = $3, updated_at = $4 WHERE id = $1 AND enabled",
                 )
                 .bind(id)
@@ -180,7 +180,7 @@ impl<'s> Webhooks<'s> {
                 .bind(now_ms())
                 .execute(tx.connection())
                 .await?;
-                Ok(done.rows_affected() == 1)
+                Ok(done == 1)
             })
             .await
     }
@@ -190,13 +190,13 @@ impl<'s> Webhooks<'s> {
         let sql = format!("DELETE FROM webhooks WHERE {} AND id = $3", scope.condition());
         self.store
             .write(async |tx| {
-                let done = sqlx::query(sqlx::AssertSqlSafe(sql.as_str()))
+                let done = query(sqlx::AssertSqlSafe(sql.as_str()))
                     .bind(scope.tenant())
                     .bind(scope.user())
                     .bind(id)
                     .execute(tx.connection())
                     .await?;
-                Ok(done.rows_affected() == 1)
+                Ok(done == 1)
             })
             .await
     }

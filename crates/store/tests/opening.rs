@@ -148,17 +148,6 @@ async fn a_place_that_cannot_hold_a_database_is_named() {
 }
 
 #[tokio::test]
-async fn postgresql_is_refused_with_what_to_use_now() {
-    let refused = Store::open("postgres://app:hunter2@db/app").await.unwrap_err();
-    let text = told(&refused);
-    assert!(matches!(refused, StoreError::Url { .. }));
-    assert!(
-        text.contains("later version") && text.contains("sqlite:PATH") && !text.contains("hunter2"),
-        "{text}"
-    );
-}
-
-#[tokio::test]
 async fn a_closed_store_says_that_it_is_not_available() {
     let fixture = common::file().await;
     fixture.store.close().await;

@@ -3,6 +3,9 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part of this")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+pub mod postgres;
+pub mod proxy;
+
 use std::time::Duration;
 
 use bulrush_store::{
@@ -12,48 +15,85 @@ use bulrush_store::{
 use jiff::civil::Date;
 use tempfile::TempDir;
 
+use postgres::Postgres;
+
 /// How long a test waits for what must happen.
 pub const DEADLINE: Duration = Duration::from_mins(1);
 
-/// A migrated database and the folder it lives in.
+/// A migrated database.
 pub struct Fixture {
     pub store: Store,
-    pub folder: TempDir,
+    /// Where a second store finds it.
+    pub url: String,
+    keep: Keep,
+}
+
+/// What goes when a fixture goes.
+enum Keep {
+    Folder(TempDir),
+    Server(Postgres),
+}
+
+impl Fixture {
+    async fn new(url: String, keep: Keep) -> Self {
+        let store = Store::open(&url).await.unwrap();
+        store.migrate().await.unwrap();
+        Self { store, url, keep }
+    }
+
+    /// A second store on the same database, as another process has it.
+    pub async fn again(&self) -> Store {
+        Store::open(&self.url).await.unwrap()
+    }
+
+    /// Runs SQL past the store.
+    pub async fn run(&self, sql: &'static str) {
+        use sqlx::Connection as _;
+        match &self.keep {
+            Keep::Folder(_) => {
+                let mut connection = sqlx::SqliteConnection::connect(&self.url).await.unwrap();
+                sqlx::query(sql).execute(&mut connection).await.unwrap();
+            }
+            Keep::Server(database) => {
+                sqlx::query(sql).execute(&mut database.connect().await).await.unwrap();
+            }
+        }
+    }
+
+    /// The first column of all rows of a query past the store, on a server.
+    pub async fn texts(&self, sql: &'static str) -> Vec<String> {
+        let Keep::Server(database) = &self.keep else { panic!("a file is no server") };
+        sqlx::query_scalar(sql).fetch_all(&mut database.connect().await).await.unwrap()
+    }
+
+    pub fn folder(&self) -> &TempDir {
+        match &self.keep {
+            Keep::Folder(folder) => folder,
+            Keep::Server(_) => panic!("a database on a server has no folder"),
+        }
+    }
 }
 
 /// A database in a file.
 pub async fn file() -> Fixture {
     let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(&url(&folder)).await.unwrap();
-    store.migrate().await.unwrap();
-    Fixture { store, folder }
+    Fixture::new(url(&folder), Keep::Folder(folder)).await
 }
 
 /// A database that goes with the store.
 pub async fn memory() -> Fixture {
-    let store = Store::open("sqlite::memory:").await.unwrap();
-    store.migrate().await.unwrap();
-    Fixture { store, folder: tempfile::tempdir().unwrap() }
+    Fixture::new("sqlite::memory:".to_owned(), Keep::Folder(tempfile::tempdir().unwrap())).await
+}
+
+/// A database on the server of the tests.
+pub async fn postgres() -> Fixture {
+    let database = Postgres::create().await;
+    Fixture::new(database.url.clone(), Keep::Server(database)).await
 }
 
 /// The URL of the database file in `folder`.
 pub fn url(folder: &TempDir) -> String {
     format!("sqlite:{}", folder.path().join("store.db").display())
-}
-
-/// Makes each case, an `async fn(&Store)`, a test on a file and one on a memory database.
-#[macro_export]
-macro_rules! on_both {
-    ($($case:ident),+ $(,)?) => {
-        mod on_a_file { $(
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $case() { let fixture = $crate::common::file().await; super::$case(&fixture.store).await; }
-        )+ }
-        mod on_memory { $(
-            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $case() { let fixture = $crate::common::memory().await; super::$case(&fixture.store).await; }
-        )+ }
-    };
 }
 
 pub fn ada() -> Owner {

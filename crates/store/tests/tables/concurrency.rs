@@ -1,18 +1,16 @@
 //! Many at once: writers, readers beside them, and tasks that are cancelled wherever they happen to be.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
-
+use crate::common::{DEADLINE, Fixture, ada, property, save, seen};
 use bulrush_store::{FenceError, Scope, Store, StoreError};
-use common::{DEADLINE, ada, property, save, seen, url};
 use tokio::task::JoinSet;
 
-on_both!(
+on_each!(
     sixteen_writers_at_once_all_succeed_and_nothing_is_lost,
     readers_see_the_last_commit_while_somebody_writes,
     cancelled_writers_leave_nothing_half_and_the_store_usable,
 );
+
+on_shared!(sixteen_writers_of_two_stores_never_meet_a_busy_database);
 
 const WRITERS: i64 = 16;
 const ROUNDS: i64 = 25;
@@ -61,12 +59,9 @@ async fn assert_all_written(store: &Store) {
     }
 }
 
-/// Two stores on one file are what two processes are: they meet at SQLite's lock and not in a queue of ours.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sixteen_writers_of_two_stores_on_one_file_never_meet_a_busy_database() {
-    let folder = tempfile::tempdir().unwrap();
-    let stores = [Store::open(&url(&folder)).await.unwrap(), Store::open(&url(&folder)).await.unwrap()];
-    stores[0].migrate().await.unwrap();
+/// Two stores on one database are what two processes are: they meet at the database's locks and not in a queue of ours.
+async fn sixteen_writers_of_two_stores_never_meet_a_busy_database(fixture: &Fixture) {
+    let stores = [fixture.store.clone(), fixture.again().await];
     save(&stores[0], &property("p1", ada())).await;
     let mut writers = JoinSet::new();
     for writer in 0..WRITERS {

@@ -1,4 +1,4 @@
-//! All that is particular to the database in use. Everything outside this module is SQL that SQLite and PostgreSQL both run.
+//! SQLite: a file with one writer at a time.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -8,23 +8,11 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 
 use crate::StoreError;
 
-/// The database driver.
-pub(crate) type Db = sqlx::Sqlite;
-/// A pool of its connections.
-pub(crate) type Pool = sqlx::Pool<Db>;
-/// One connection.
-pub(crate) type Connection = sqlx::SqliteConnection;
-/// One row of an answer.
-pub(crate) type DbRow = sqlx::sqlite::SqliteRow;
-/// The bound values of one statement.
-pub(crate) type Arguments = sqlx::sqlite::SqliteArguments;
+type Pool = sqlx::Pool<sqlx::Sqlite>;
 
 /// Opens a write transaction. `IMMEDIATE` takes the write lock at once, where SQLite waits for it; a deferred transaction
 /// would ask for it at its first write, after it has read, and there SQLite answers "busy" without waiting.
-pub(crate) const BEGIN_WRITE: &str = "BEGIN IMMEDIATE";
-
-/// Most bound values in one statement: SQLite's compiled-in limit (PostgreSQL's is 65,535).
-pub(crate) const MAX_BINDS: usize = 32_766;
+pub(super) const BEGIN_WRITE: &str = "BEGIN IMMEDIATE";
 
 /// "bulr" in the file's header: says whose database it is.
 const APPLICATION_ID: i64 = 0x6275_6c72;
@@ -52,7 +40,7 @@ pub(crate) struct Pools {
 }
 
 /// Opens the SQLite file at `path`, making it if it is not there. `durable` keeps each commit through a loss of power.
-pub(crate) async fn open(path: &Path, durable: bool) -> Result<Pools, StoreError> {
+pub(super) async fn open(path: &Path, durable: bool) -> Result<Pools, StoreError> {
     let options = SqliteConnectOptions::new()
         .filename(path)
         .foreign_keys(true)
@@ -84,6 +72,14 @@ pub(crate) async fn open(path: &Path, durable: bool) -> Result<Pools, StoreError
     // Nothing may slip past the one writer by mistake.
     let readers = pool(READERS).connect_with(options.pragma("query_only", "ON")).await.map_err(at_open)?;
     Ok(Pools { readers, writer })
+}
+
+/// Brings the tables up to date.
+pub(super) async fn migrate(pools: &Pools, migrations: &sqlx::migrate::Migrator) -> Result<(), StoreError> {
+    let mut tx = pools.writer.begin_with(BEGIN_WRITE).await?;
+    // Within the write transaction, so that a second process waits and then finds nothing left to do.
+    migrations.run_direct(None, &mut *tx, false).await?;
+    Ok(tx.commit().await?)
 }
 
 /// Makes sure that the file is ours, or empty and from now on ours.
@@ -131,18 +127,12 @@ fn opening(path: &Path, error: sqlx::Error) -> StoreError {
     match primary_code(&error) {
         Some(code::NOTADB) => StoreError::NotADatabase { path: path.into() },
         Some(code::CANTOPEN | code::READONLY) => StoreError::CannotOpen { path: path.into(), source: error },
-        _ => classify(error),
+        _ => super::classify(error),
     }
 }
 
-/// The store's word for what the database said.
-pub(crate) fn classify(error: sqlx::Error) -> StoreError {
-    match &error {
-        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
-            return StoreError::Unavailable(error);
-        }
-        _ => {}
-    }
+/// The store's word for what SQLite said.
+pub(super) fn classify(error: sqlx::Error) -> StoreError {
     let Some(said) = error.as_database_error() else { return StoreError::Database(error) };
     match said.kind() {
         ErrorKind::ForeignKeyViolation => return StoreError::MissingReference(error),

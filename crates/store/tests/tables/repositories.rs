@@ -1,18 +1,14 @@
 //! Every repository, on a file and on a memory database.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
-
+use crate::common::{ada, features_of, property, save, seen, upload};
 use bulrush_store::{
     DailyWeather, DayRange, Entity, EntityKind, FenceError, FileState, GridCell, Holiday, HolidayKind,
     Location, NewEntity, Owner, Saved, Scope, Season, Store, StoreError, WeatherDay,
 };
-use common::{ada, features_of, property, save, seen, upload};
 use jiff::civil::{Date, date};
 use jiff::tz::TimeZone;
 
-on_both!(
+on_each!(
     an_entity_is_read_back_as_it_was_saved_and_saving_again_replaces_it,
     entities_are_listed_by_kind_in_pages,
     entities_with_impossible_values_are_refused_by_name,

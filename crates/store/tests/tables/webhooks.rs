@@ -1,16 +1,12 @@
 //! Webhooks and their deliveries.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
-
+use crate::common::{Fixture, ada};
 use bulrush_store::{
     Delivery, DeliveryStatus, NewDelivery, NewWebhook, Owner, Scope, Store, StoreError, Webhook,
     WebhookChange, now_ms,
 };
-use common::{ada, url};
 
-on_both!(
+on_each!(
     a_webhook_is_read_back_as_it_was_made_and_changed_only_where_asked,
     a_tenant_has_no_more_webhooks_than_may_be,
     a_disabled_webhook_says_why_until_it_is_enabled_again,
@@ -18,6 +14,8 @@ on_both!(
     deliveries_are_listed_newest_first_in_pages,
     nobody_sees_changes_or_removes_what_somebody_else_owns,
 );
+
+on_shared!(a_settled_delivery_is_sent_again_as_if_it_were_new_or_forgotten_in_time);
 
 const AT_MOST: u32 = 100;
 
@@ -196,16 +194,12 @@ async fn nobody_sees_changes_or_removes_what_somebody_else_owns(store: &Store) {
 }
 
 /// The sender that settles deliveries is not the store's, so the test writes what it would leave.
-#[tokio::test]
-async fn a_settled_delivery_is_sent_again_as_if_it_were_new_or_forgotten_in_time() {
-    use sqlx::Connection as _;
-    let fixture = common::file().await;
+async fn a_settled_delivery_is_sent_again_as_if_it_were_new_or_forgotten_in_time(fixture: &Fixture) {
     let (store, deliveries) = (&fixture.store, fixture.store.webhook_deliveries());
     let made = make(store, ada()).await;
     for id in ["failed", "delivered", "pending", "young"] {
         insert(store, &delivery(id, &made)).await.unwrap();
     }
-    let mut sender = sqlx::SqliteConnection::connect(&url(&fixture.folder)).await.unwrap();
     for sql in [
         "UPDATE webhook_deliveries SET created_at = 1000 WHERE id <> 'young'",
         "UPDATE webhook_deliveries SET status = 'failed', attempt = 8, next_at = NULL, response_status = 500, error = 'x' \
@@ -213,7 +207,7 @@ async fn a_settled_delivery_is_sent_again_as_if_it_were_new_or_forgotten_in_time
         "UPDATE webhook_deliveries SET status = 'delivered', attempt = 1, next_at = NULL, response_status = 204, \
          delivered_at = 2000 WHERE id = 'delivered'",
     ] {
-        sqlx::query(sql).execute(&mut sender).await.unwrap();
+        fixture.run(sql).await;
     }
     let status = async |id: &str| deliveries.get(&Scope::All, id).await.unwrap().map(|row| row.status);
     assert_eq!(status("delivered").await, Some(DeliveryStatus::Delivered));
@@ -230,7 +224,7 @@ async fn a_settled_delivery_is_sent_again_as_if_it_were_new_or_forgotten_in_time
 
     let settle =
         "UPDATE webhook_deliveries SET status = 'failed', next_at = NULL WHERE id IN ('failed', 'delivered')";
-    sqlx::query(settle).execute(&mut sender).await.unwrap();
+    fixture.run(settle).await;
     let before_ms = now_ms() - 60_000;
     assert_eq!(deliveries.forget(before_ms, 1).await.unwrap(), 1, "a bounded bite");
     assert_eq!(deliveries.forget(before_ms, 10).await.unwrap(), 1);

@@ -1,15 +1,11 @@
 //! What somebody else owns is absent: from every read, and for every change.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
-
+use crate::common::{ada, features_of, property, save, seen, upload};
 use bulrush_store::{DayRange, EntityKind, FenceError, Owner, Saved, Scope, Store, StoreError};
-use common::{ada, features_of, property, save, seen, upload};
 use jiff::civil::date;
 use jiff::tz::TimeZone;
 
-on_both!(
+on_each!(
     what_one_user_owns_is_seen_by_that_user_the_tenant_s_viewer_and_operators_only,
     nobody_changes_or_takes_what_somebody_else_owns,
     the_same_name_in_two_tenants_is_two_things,

@@ -1,19 +1,17 @@
 //! Tickets: each opens one stream, once, in time.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
-
+use crate::common::{Fixture, ada};
 use bulrush_store::{Owner, Store, StoreError, TicketHolder};
-use common::{ada, url};
 use tokio::task::JoinSet;
 
-on_both!(
+on_each!(
     a_ticket_opens_once_and_says_for_whom,
     a_ticket_that_has_ended_opens_nothing_and_is_swept_with_the_next_one,
     texts_that_are_no_tickets_open_nothing,
     a_ticket_for_nobody_or_for_no_role_is_refused_by_name,
 );
+
+on_shared!(of_many_that_come_with_one_ticket_to_two_processes_one_gets_in);
 
 const NOW_MS: i64 = 1_000_000;
 
@@ -65,12 +63,9 @@ async fn a_ticket_for_nobody_or_for_no_role_is_refused_by_name(store: &Store) {
     }
 }
 
-/// Two stores on one file are what two processes are.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_many_that_come_with_one_ticket_to_two_processes_one_gets_in() {
-    let folder = tempfile::tempdir().unwrap();
-    let stores = [Store::open(&url(&folder)).await.unwrap(), Store::open(&url(&folder)).await.unwrap()];
-    stores[0].migrate().await.unwrap();
+/// Two stores on one database are what two processes are.
+async fn of_many_that_come_with_one_ticket_to_two_processes_one_gets_in(fixture: &Fixture) {
+    let stores = [fixture.store.clone(), fixture.again().await];
     for _ in 0..10 {
         let ticket = stores[0].stream_tickets().issue(&holder(ada(), "user"), NOW_MS, 10).await.unwrap();
         let mut visitors = JoinSet::new();

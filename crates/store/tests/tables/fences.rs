@@ -1,16 +1,12 @@
 //! Jobs write behind their fence: a run that was overtaken cannot write.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
-
 use std::time::Duration;
 
+use crate::common::{DEADLINE, Fixture, ada, property, save, seen};
 use bulrush_store::{FenceError, Owner, Scope, Store, StoreError, forget_fences, now_ms};
-use common::{DEADLINE, ada, property, save, seen};
 use tokio::sync::oneshot;
 
-on_both!(
+on_each!(
     a_higher_run_wins_and_a_lower_one_is_refused_whatever_it_writes,
     the_same_run_needs_the_same_nonce,
     the_late_writer_is_refused_when_the_newer_run_wrote_first,
@@ -22,6 +18,8 @@ on_both!(
     old_fences_are_forgotten_in_bounded_steps,
     a_run_below_one_is_refused,
 );
+
+on_shared!(writers_of_two_stores_are_fenced_from_each_other);
 
 const KIND: &str = "enrichment/enrich-property";
 
@@ -132,11 +130,9 @@ async fn a_newer_run_that_waits_behind_the_old_one_has_the_last_word(store: &Sto
     assert_eq!(written(store, "j").await, Some(by("new", 2)));
 }
 
-/// Two stores on one file are what two worker processes are.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn writers_of_two_stores_on_one_file_are_fenced_from_each_other() {
-    let fixture = common::file().await;
-    let (one, two) = (&fixture.store, &Store::open(&common::url(&fixture.folder)).await.unwrap());
+/// Two stores on one database are what two worker processes are.
+async fn writers_of_two_stores_are_fenced_from_each_other(fixture: &Fixture) {
+    let (one, two) = (&fixture.store, &fixture.again().await);
     let [new, old] = overlap([one, two], (2, "new"), (1, "old")).await;
     new.unwrap();
     assert_stale(&old, 1, 2);

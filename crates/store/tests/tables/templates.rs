@@ -1,15 +1,11 @@
 //! Templates: one of a name for each owner, and no change that undoes another unseen.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
-
+use crate::common::ada;
 use bulrush_store::{
     Owner, Scope, Store, StoreError, Template, TemplateContent, TemplateCreated, TemplateUpdated,
 };
-use common::ada;
 
-on_both!(
+on_each!(
     a_template_is_read_back_byte_for_byte_by_identifier_and_by_name,
     a_name_is_one_template_of_an_owner_and_anothers_too,
     an_owner_has_no_more_templates_than_may_be,
