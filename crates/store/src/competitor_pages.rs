@@ -1,7 +1,6 @@
 //! Pages of competitors as they were last read, so that an unchanged page is not sent again. Shared by all jobs.
 
-use sqlx::Row as _;
-
+use crate::db::query;
 use crate::{Store, StoreError, WriteTx};
 
 /// What is known of a page.
@@ -30,12 +29,11 @@ impl<'s> CompetitorPages<'s> {
 
     /// The page under this key, a hash of its address and of the rules that it is read by.
     pub async fn get(&self, page: &str) -> Result<Option<CompetitorPage>, StoreError> {
-        let found = sqlx::query(
-            "SELECT etag, last_modified, document, fetched_at FROM competitor_pages WHERE page = $1",
-        )
-        .bind(page)
-        .fetch_optional(self.store.readers())
-        .await?;
+        let found =
+            query("SELECT etag, last_modified, document, fetched_at FROM competitor_pages WHERE page = $1")
+                .bind(page)
+                .fetch_optional(self.store.readers())
+                .await?;
         let Some(row) = found else { return Ok(None) };
         let document: String = row.try_get("document")?;
         Ok(Some(CompetitorPage {
@@ -49,7 +47,7 @@ impl<'s> CompetitorPages<'s> {
 
     /// Keeps a page, in place of what was known of it. What was found later stays.
     pub async fn put(&self, tx: &mut WriteTx, page: &str, found: &CompetitorPage) -> Result<(), StoreError> {
-        sqlx::query(
+        query(
             "INSERT INTO competitor_pages (page, etag, last_modified, document, fetched_at) VALUES ($1, $2, $3, $4, $5) \
              ON CONFLICT (page) DO UPDATE SET etag = excluded.etag, last_modified = excluded.last_modified, \
                  document = excluded.document, fetched_at = excluded.fetched_at \
@@ -67,7 +65,7 @@ impl<'s> CompetitorPages<'s> {
 
     /// Forgets up to `limit` pages that nobody has read since `before_ms`; returns how many.
     pub async fn forget(&self, tx: &mut WriteTx, before_ms: i64, limit: u32) -> Result<u64, StoreError> {
-        let done = sqlx::query(
+        let done = query(
             "DELETE FROM competitor_pages WHERE page IN \
              (SELECT page FROM competitor_pages WHERE fetched_at < $1 ORDER BY fetched_at LIMIT $2)",
         )
@@ -75,6 +73,6 @@ impl<'s> CompetitorPages<'s> {
         .bind(i64::from(limit))
         .execute(tx.connection())
         .await?;
-        Ok(done.rows_affected())
+        Ok(done)
     }
 }

@@ -1,10 +1,9 @@
 //! What competitors asked for a stay, day by day.
 
 use jiff::civil::Date;
-use sqlx::Row as _;
 
-use crate::bulk::{last_of_each, placeholders, rows_per_statement};
-use crate::db::DbRow;
+use crate::bulk::{Bulk, Kind, last_of_each};
+use crate::db::{DbRow, query};
 use crate::{FencedTx, Scope, Store, StoreError, day};
 
 /// A stay that prices are for.
@@ -62,11 +61,28 @@ pub struct CompetitorPrices<'s> {
     store: &'s Store,
 }
 
-const COLUMNS: &str = "competitor, check_in, check_out, adults, seen_on, name, url, price, currency, shown, shown_currency, rate, \
-                       rates_day, room, seen_at";
-const COLUMN_COUNT: usize = 15;
-/// Rows in one statement; they share the property and the job.
-const ROWS: usize = rows_per_statement(COLUMN_COUNT);
+/// The columns that each row has of its own.
+const OWN: [(&str, Kind); 15] = [
+    ("competitor", Kind::Text),
+    ("check_in", Kind::Text),
+    ("check_out", Kind::Text),
+    ("adults", Kind::Int),
+    ("seen_on", Kind::Text),
+    ("name", Kind::Text),
+    ("url", Kind::Text),
+    ("price", Kind::Int),
+    ("currency", Kind::Text),
+    ("shown", Kind::Int),
+    ("shown_currency", Kind::Text),
+    ("rate", Kind::Real),
+    ("rates_day", Kind::Text),
+    ("room", Kind::Text),
+    ("seen_at", Kind::Int),
+];
+const CONFLICT: &str = "ON CONFLICT (property, competitor, check_in, check_out, adults, seen_on) DO UPDATE SET \
+    job = excluded.job, name = excluded.name, url = excluded.url, price = excluded.price, currency = excluded.currency, \
+    shown = excluded.shown, shown_currency = excluded.shown_currency, rate = excluded.rate, rates_day = excluded.rates_day, \
+    room = excluded.room, seen_at = excluded.seen_at";
 
 impl<'s> CompetitorPrices<'s> {
     pub(crate) fn new(store: &'s Store) -> Self {
@@ -85,43 +101,28 @@ impl<'s> CompetitorPrices<'s> {
         prices: &[CompetitorPrice],
     ) -> Result<(), StoreError> {
         let job = tx.job().to_owned();
-        sqlx::query("DELETE FROM competitor_prices WHERE job = $1")
-            .bind(&job)
-            .execute(tx.connection())
-            .await?;
-        for chunk in prices.chunks(ROWS) {
-            let chunk = last_of_each(chunk, |row| (&row.competitor, row.stay, row.seen_on));
-            let sql = format!(
-                "INSERT INTO competitor_prices (property, job, {COLUMNS}) VALUES {} \
-                 ON CONFLICT (property, competitor, check_in, check_out, adults, seen_on) DO UPDATE SET \
-                 job = excluded.job, name = excluded.name, url = excluded.url, price = excluded.price, \
-                 currency = excluded.currency, shown = excluded.shown, shown_currency = excluded.shown_currency, \
-                 rate = excluded.rate, rates_day = excluded.rates_day, room = excluded.room, seen_at = excluded.seen_at",
-                placeholders(chunk.len(), 2, COLUMN_COUNT)
-            );
-            let mut query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(property).bind(&job);
-            for row in chunk {
-                let price = row.price.as_ref();
-                query = query
-                    .bind(&row.competitor)
-                    .bind(day::text(row.stay.check_in))
-                    .bind(day::text(row.stay.check_out))
-                    .bind(i64::from(row.stay.adults))
-                    .bind(day::text(row.seen_on))
-                    .bind(&row.name)
-                    .bind(&row.url)
-                    .bind(price.map(|price| price.price_micros))
-                    .bind(&row.currency)
-                    .bind(price.map(|price| price.shown_micros))
-                    .bind(price.map(|price| &price.currency))
-                    .bind(price.and_then(|price| price.rate))
-                    .bind(price.and_then(|price| price.rates_day).map(day::text))
-                    .bind(&row.room)
-                    .bind(row.seen_at_ms);
-            }
-            query.execute(tx.connection()).await?;
+        query("DELETE FROM competitor_prices WHERE job = $1").bind(&job).execute(tx.connection()).await?;
+        let shared = vec![("property", property.into()), ("job", (&job).into())];
+        let mut bulk = Bulk::new("competitor_prices", shared, OWN.to_vec(), CONFLICT);
+        for row in last_of_each(prices, |row| (&row.competitor, row.stay, row.seen_on)) {
+            let price = row.price.as_ref();
+            bulk.push(&row.competitor);
+            bulk.push(day::text(row.stay.check_in));
+            bulk.push(day::text(row.stay.check_out));
+            bulk.push(i64::from(row.stay.adults));
+            bulk.push(day::text(row.seen_on));
+            bulk.push(&row.name);
+            bulk.push(&row.url);
+            bulk.push(price.map(|price| price.price_micros));
+            bulk.push(&row.currency);
+            bulk.push(price.map(|price| price.shown_micros));
+            bulk.push(price.map(|price| price.currency.as_str()));
+            bulk.push(price.and_then(|price| price.rate));
+            bulk.push(price.and_then(|price| price.rates_day).map(day::text));
+            bulk.push(&row.room);
+            bulk.push(row.seen_at_ms);
         }
-        Ok(())
+        bulk.run(tx.connection()).await
     }
 
     /// Up to `limit` prices of a property that `scope` may see, for stays that begin on `first` or later: by arrival, stay,
@@ -141,7 +142,7 @@ impl<'s> CompetitorPrices<'s> {
              ORDER BY p.check_in, p.check_out, p.adults, p.competitor, p.seen_on LIMIT $5",
             scope.condition()
         );
-        sqlx::query(sqlx::AssertSqlSafe(sql))
+        query(sqlx::AssertSqlSafe(sql))
             .bind(scope.tenant())
             .bind(scope.user())
             .bind(property)

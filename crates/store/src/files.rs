@@ -210,7 +210,7 @@ impl<'s> Files<'s> {
     ///
     /// Until [`complete`](Self::complete) it has no bytes: size 0, the hash of nothing, and a key that names no object.
     pub async fn expect(&self, tx: &mut WriteTx, output: &NewOutput) -> Result<bool, StoreError> {
-        let done = sqlx::query(
+        let done = query(
             "INSERT INTO files (id, tenant, owner, name, display_name, size, sha256, content_type, state, object_key, entity, \
                                 created_at, updated_at) \
              VALUES ($1, $2, $3, $4, $5, 0, $6, $7, $8, $9, $10, $11, $11) ON CONFLICT (id) DO NOTHING",
@@ -228,7 +228,7 @@ impl<'s> Files<'s> {
         .bind(now_ms())
         .execute(tx.connection())
         .await?;
-        Ok(done.rows_affected() == 1)
+        Ok(done == 1)
     }
 
     /// Says that a job has made the file `id`, on which it works: its bytes are in `object`. For the platform's own work, in a job's
@@ -239,14 +239,14 @@ impl<'s> Files<'s> {
         id: &str,
         object: &StoredObject,
     ) -> Result<Completion, StoreError> {
-        let before: Option<String> =
-            sqlx::query_scalar("SELECT object_key FROM files WHERE id = $1 AND state = $2")
-                .bind(id)
-                .bind(FileState::Processing.as_str())
-                .fetch_optional(tx.connection())
-                .await?;
+        let before = query("SELECT object_key FROM files WHERE id = $1 AND state = $2")
+            .bind(id)
+            .bind(FileState::Processing.as_str())
+            .fetch_optional(tx.connection())
+            .await?;
         let Some(before) = before else { return Ok(Completion::NotInWork) };
-        sqlx::query(
+        let before: String = before.first()?;
+        query(
             "UPDATE files SET size = $2, sha256 = $3, object_key = $4, state = $5, problem = NULL, updated_at = $6 WHERE id = $1",
         )
         .bind(id)

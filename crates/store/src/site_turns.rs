@@ -1,5 +1,6 @@
 //! Whose turn it is at a site of the outside world: the pause between two requests, kept by all processes on one database.
 
+use crate::db::query;
 use crate::{Store, StoreError, WriteTx};
 
 /// Longest time that a site can be held, ms. A turn beyond it is of a clock that was wrong, and counts as free.
@@ -36,7 +37,7 @@ impl<'s> SiteTurns<'s> {
         let bogus_ms = now_ms.saturating_add(HELD_MS_MAX);
         self.store
             .write(async |tx| {
-                let next: Option<i64> = sqlx::query_scalar(
+                let next = query(
                     "INSERT INTO site_turns (site, next_at) VALUES ($1, $2 + $3) \
                      ON CONFLICT (site) DO UPDATE SET next_at = $3 + CASE \
                          WHEN site_turns.next_at > $2 AND site_turns.next_at <= $5 THEN site_turns.next_at ELSE $2 END \
@@ -50,13 +51,13 @@ impl<'s> SiteTurns<'s> {
                 .fetch_optional(tx.connection())
                 .await?;
                 if let Some(next) = next {
-                    return Ok(Turn::At(next.saturating_sub(pause_ms)));
+                    return Ok(Turn::At(next.first::<i64>()?.saturating_sub(pause_ms)));
                 }
-                let next = sqlx::query_scalar("SELECT next_at FROM site_turns WHERE site = $1")
+                let next = query("SELECT next_at FROM site_turns WHERE site = $1")
                     .bind(site)
                     .fetch_one(tx.connection())
                     .await?;
-                Ok(Turn::NotBefore(next))
+                Ok(Turn::NotBefore(next.first()?))
             })
             .await
     }
@@ -66,7 +67,7 @@ impl<'s> SiteTurns<'s> {
         let bogus_ms = now_ms.saturating_add(HELD_MS_MAX);
         self.store
             .write(async |tx| {
-                sqlx::query(
+                query(
                     "INSERT INTO site_turns (site, next_at) VALUES ($1, $2) \
                      ON CONFLICT (site) DO UPDATE SET next_at = excluded.next_at \
                      WHERE site_turns.next_at < excluded.next_at OR site_turns.next_at > $3",
@@ -83,7 +84,7 @@ impl<'s> SiteTurns<'s> {
 
     /// Forgets up to `limit` sites whose last turn was before `before_ms`; returns how many.
     pub async fn forget(&self, tx: &mut WriteTx, before_ms: i64, limit: u32) -> Result<u64, StoreError> {
-        let done = sqlx::query(
+        let done = query(
             "DELETE FROM site_turns WHERE site IN \
              (SELECT site FROM site_turns WHERE next_at < $1 ORDER BY next_at LIMIT $2)",
         )
@@ -91,6 +92,6 @@ impl<'s> SiteTurns<'s> {
         .bind(i64::from(limit))
         .execute(tx.connection())
         .await?;
-        Ok(done.rows_affected())
+        Ok(done)
     }
 }

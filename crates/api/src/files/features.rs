@@ -50,7 +50,8 @@ pub async fn get(
     let (from, to) = (day("from"), day("to"));
     problems.into_result()?;
     let what = format!("features {} {from:?} {to:?} {limit}", path.as_str());
-    let compute = read(&state, &principal, &path, (from, to), limit);
+    // On the heap: it is the state of many reads, and most answers come from the cache.
+    let compute = Box::pin(read(&state, &principal, &path, (from, to), limit));
     state.reads.answer(&request, &principal, &what, compute).await
 }
 

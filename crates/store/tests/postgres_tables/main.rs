@@ -29,10 +29,14 @@ macro_rules! on_shared {
 
 #[path = "../tables/api_keys.rs"]
 mod api_keys;
+#[path = "../tables/competitors.rs"]
+mod competitors;
 #[path = "../tables/concurrency.rs"]
 mod concurrency;
 #[path = "../tables/fences.rs"]
 mod fences;
+#[path = "../tables/outputs.rs"]
+mod outputs;
 #[path = "../tables/ownership.rs"]
 mod ownership;
 #[path = "../tables/repositories.rs"]

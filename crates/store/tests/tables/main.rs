@@ -30,8 +30,10 @@ macro_rules! on_shared {
 }
 
 mod api_keys;
+mod competitors;
 mod concurrency;
 mod fences;
+mod outputs;
 mod ownership;
 mod repositories;
 mod stream_tickets;

@@ -1,13 +1,9 @@
 //! Prices of competitors, their pages, and turns at their sites.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
-
+use crate::common::{ada, property, save};
 use bulrush_store::{
     CompetitorPage, CompetitorPrice, FenceError, Scope, ShownPrice, Stay, Store, StoreError, Turn,
 };
-use common::{ada, property, save};
 use jiff::civil::{Date, date};
 use serde_json::json;
 
@@ -173,7 +169,7 @@ async fn a_site_that_asks_for_patience_is_left_alone_by_all(store: &Store) {
     assert_eq!(gone.unwrap(), 1);
 }
 
-on_both!(
+on_each!(
     prices_are_read_back_by_their_owner_alone,
     a_job_that_runs_twice_leaves_what_its_last_run_found,
     jobs_of_one_day_share_a_row_and_those_of_two_days_make_a_history,

@@ -1,13 +1,9 @@
 //! Files that jobs make: expected, made, made again.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
-
+use crate::common::ada;
 use bulrush_store::{Completion, FileState, NewOutput, Owner, Scope, Store, StoreError, StoredObject};
-use common::ada;
 
-on_both!(
+on_each!(
     an_output_has_no_bytes_until_it_is_made_and_is_replaced_when_it_is_made_again,
     only_what_is_worked_on_is_completed
 );
