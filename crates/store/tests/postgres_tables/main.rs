@@ -33,6 +33,8 @@ mod api_keys;
 mod concurrency;
 #[path = "../tables/fences.rs"]
 mod fences;
+#[path = "../tables/outbox.rs"]
+mod outbox;
 #[path = "../tables/ownership.rs"]
 mod ownership;
 #[path = "../tables/repositories.rs"]

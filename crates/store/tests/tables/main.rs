@@ -32,6 +32,7 @@ macro_rules! on_shared {
 mod api_keys;
 mod concurrency;
 mod fences;
+mod outbox;
 mod ownership;
 mod repositories;
 mod stream_tickets;
