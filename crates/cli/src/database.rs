@@ -25,6 +25,13 @@ pub struct DatabaseArguments {
 impl DatabaseArguments {
     /// Opens the database that they name and brings its tables up to date.
     pub async fn open(&self) -> anyhow::Result<Store> {
+        let store = self.open_as_it_is().await?;
+        store.migrate().await.context("the database could not be brought up to date")?;
+        Ok(store)
+    }
+
+    /// Opens the database that they name.
+    pub async fn open_as_it_is(&self) -> anyhow::Result<Store> {
         let mut problems = Problems::default();
         let given = Secret::resolve(
             "DATABASE_URL",
@@ -49,8 +56,6 @@ impl DatabaseArguments {
                 bail!("which database? give --data DIR (the folder of `bulrush serve`) or --database URL")
             }
         };
-        let store = Store::open(&url).await.context("the database could not be opened")?;
-        store.migrate().await.context("the database could not be brought up to date")?;
-        Ok(store)
+        Store::open(&url).await.context("the database could not be opened")
     }
 }

@@ -46,6 +46,11 @@ pub struct Engine {
 }
 
 impl EngineArguments {
+    /// Whether they name one.
+    pub fn is_given(&self) -> bool {
+        self.engine.is_some() || self.data.is_some()
+    }
+
     /// The address of the engine that they name.
     pub fn url(&self) -> anyhow::Result<String> {
         match (&self.engine, &self.data) {

@@ -7,6 +7,7 @@ mod doctor;
 mod engine;
 mod job;
 mod key;
+mod migrate;
 mod platform;
 mod queue;
 mod serve;
@@ -39,7 +40,9 @@ enum Command {
     Queue(queue::QueueArguments),
     /// Add, look at, retry and cancel single jobs
     Job(job::JobArguments),
-    /// Say what is wrong with an engine's store, and how to put it right
+    /// Bring the tables of a database up to date
+    Migrate(migrate::MigrateArguments),
+    /// Say what is wrong with an engine's store and with a database, and how to put it right
     Doctor(doctor::DoctorArguments),
     /// Make bearer tokens
     Token(token::TokenArguments),
@@ -56,6 +59,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Bench(arguments) => bench::run(arguments),
         Command::Queue(arguments) => runtime()?.block_on(queue::run(arguments)),
         Command::Job(arguments) => runtime()?.block_on(job::run(arguments)),
+        Command::Migrate(arguments) => runtime()?.block_on(migrate::run(arguments)),
         Command::Doctor(arguments) => return Ok(runtime()?.block_on(doctor::run(arguments))),
         Command::Token(arguments) => token::run(arguments),
         Command::Key(arguments) => runtime()?.block_on(key::run(arguments)),

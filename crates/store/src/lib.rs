@@ -3,7 +3,7 @@
 //! All of the platform's businesses watch *things* over *time*, so the tables are few: [`Entities`], their [`Observations`], the
 //! [`Features`] of their days, caches of what the outside world said ([`Weather`], [`Holidays`]), [`Files`] and [`Results`]. Beside
 //! them stands what the API keeps of its own: [`ApiKeys`], [`StreamTickets`], [`Templates`] and [`Webhooks`] with their
-//! [`WebhookDeliveries`].
+//! [`WebhookDeliveries`]. The [`Outbox`] holds jobs that are to be added together with the data that they are about.
 //!
 //! ```
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -53,8 +53,10 @@ mod fences;
 mod files;
 mod holidays;
 mod ids;
+mod look;
 mod objects;
 mod observations;
+mod outbox;
 mod results;
 mod scope;
 mod scoped;
@@ -81,8 +83,10 @@ pub use fences::forget_fences;
 pub use files::{Completion, FileRow, FileState, Files, NewFile, NewOutput, display_name, download_name};
 pub use holidays::{Holiday, HolidayKind, Holidays};
 pub use ids::{derived_id, new_id, now_ms};
+pub use look::DatabaseLook;
 pub use objects::{Area, BucketKeys, BucketSettings, ByteStream, ObjectError, Objects, Place, StoredObject};
 pub use observations::{Observation, Observations, Point};
+pub use outbox::{Outbox, OutboxLag, OutboxRow};
 pub use results::{JobResult, Results};
 pub use scope::{Owner, Scope};
 pub use site_turns::{SiteTurns, Turn};

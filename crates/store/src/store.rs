@@ -9,7 +9,7 @@ use crate::db::{Database, query};
 use crate::url::DatabaseUrl;
 use crate::{
     ApiKeys, Claims, CompetitorPages, CompetitorPrices, Entities, Features, Files, Holidays, Observations,
-    Results, SiteTurns, StoreError, StreamTickets, Templates, Weather, WebhookDeliveries, Webhooks,
+    Outbox, Results, SiteTurns, StoreError, StreamTickets, Templates, Weather, WebhookDeliveries, Webhooks,
 };
 
 /// How busy the connections are, for metrics.
@@ -93,6 +93,11 @@ impl Store {
     /// Closes the connections, waiting for those in use. Every later call answers [`StoreError::Unavailable`].
     pub async fn close(&self) {
         self.inner.database.close().await;
+    }
+
+    /// Jobs that are to be added.
+    pub fn outbox(&self) -> Outbox<'_> {
+        Outbox::new(self)
     }
 
     /// The things that are watched.

@@ -60,11 +60,7 @@ async fn eventually_no_transaction(database: &Postgres) {
 async fn calls_dropped_in_the_middle_poison_no_connection_and_leak_none() {
     let seed: u64 = match std::env::var("STORE_SEED") {
         Ok(text) => text.parse().unwrap(),
-        Err(_) => {
-            let mut bytes = [0; 8];
-            getrandom::fill(&mut bytes).unwrap();
-            u64::from_le_bytes(bytes)
-        }
+        Err(_) => random_seed(),
     };
     println!("STORE_SEED={seed}");
     let draws = Arc::new(AtomicU64::new(seed));
@@ -111,6 +107,12 @@ async fn calls_dropped_in_the_middle_poison_no_connection_and_leak_none() {
     let all = timeout(DEADLINE, futures_util::future::join_all((0..6).map(|_| store.ping()))).await;
     all.expect("no connection is lost").into_iter().collect::<Result<Vec<_>, _>>().unwrap();
     store.close().await;
+}
+
+fn random_seed() -> u64 {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).unwrap();
+    u64::from_le_bytes(bytes)
 }
 
 /// The next number of a shared sequence (splitmix64).

@@ -3,6 +3,8 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part of this")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "../../../store/tests/common/postgres.rs"]
+pub mod postgres;
 pub mod redis;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -72,9 +74,26 @@ pub async fn bind_on(backend: Arc<dyn Backend>, config: ApiConfig, catalog: Cata
 pub async fn start_at(place: &Place) -> Fixture {
     let backend = bulrush::backend::connect("memory:").await.unwrap();
     let options = TokenOptions::default();
-    let fixture = bind_at(Some(place), backend, ApiConfig::default(), Catalog::default(), options).await;
+    let where_to = Kept { place: Some(place), database: None };
+    let fixture = bind_at(where_to, backend, ApiConfig::default(), Catalog::default(), options).await;
     fixture.serve();
     fixture
+}
+
+/// A server with defaults on a database of the test's own.
+pub async fn start_on_database(url: &str) -> Fixture {
+    let backend = bulrush::backend::connect("memory:").await.unwrap();
+    let options = TokenOptions::default();
+    let where_to = Kept { place: None, database: Some(url) };
+    let fixture = bind_at(where_to, backend, ApiConfig::default(), Catalog::default(), options).await;
+    fixture.serve();
+    fixture
+}
+
+/// Where a server keeps what is not in its own folder.
+struct Kept<'a> {
+    place: Option<&'a Place>,
+    database: Option<&'a str>,
 }
 
 async fn bind_with(
@@ -83,11 +102,11 @@ async fn bind_with(
     catalog: Catalog,
     options: TokenOptions,
 ) -> Fixture {
-    bind_at(None, backend, config, catalog, options).await
+    bind_at(Kept { place: None, database: None }, backend, config, catalog, options).await
 }
 
 async fn bind_at(
-    place: Option<&Place>,
+    kept: Kept<'_>,
     backend: Arc<dyn Backend>,
     config: ApiConfig,
     catalog: Catalog,
@@ -100,10 +119,11 @@ async fn bind_at(
     });
     let folder = tempfile::tempdir().unwrap();
     bulrush_service::configure_queues(&*backend, &catalog).await.unwrap();
-    let store = Store::open(&format!("sqlite:{}", folder.path().join("store.db").display())).await.unwrap();
+    let own = format!("sqlite:{}", folder.path().join("store.db").display());
+    let store = Store::open(kept.database.unwrap_or(&own)).await.unwrap();
     store.migrate().await.unwrap();
     let own = Place::Folder(folder.path().join("files"));
-    let objects = Objects::open_at(place.unwrap_or(&own)).await.unwrap();
+    let objects = Objects::open_at(kept.place.unwrap_or(&own)).await.unwrap();
     let tokens = TokenKeys::new(&Secret::new(SECRET), options).unwrap();
     let shutdown = Shutdown::new();
     let catalog = Arc::new(catalog);

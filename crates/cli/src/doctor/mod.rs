@@ -1,5 +1,6 @@
-//! `bulrush doctor`: what is wrong with an engine's store, and how to put it right. It changes nothing there.
+//! `bulrush doctor`: what is wrong with an engine's store and with a database, and how to put it right. It changes nothing there.
 
+mod database;
 mod file;
 mod redis;
 mod report;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use bulrush::backend::Embedded;
 use bulrush::clock::SystemClock;
 use bulrush::port::{Check, Inspect as _};
+use bulrush_service::Secret;
 use clap::Args;
 
 use self::report::Report;
@@ -22,21 +24,36 @@ use crate::engine::EngineArguments;
 pub struct DoctorArguments {
     #[command(flatten)]
     engine: EngineArguments,
+    /// A database to be looked at: postgres://USER:PASSWORD@HOST/NAME or sqlite:PATH. It may hold a password and is never printed
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    database: Option<Secret>,
     /// Take warnings for failures: end with 1 if there are any
     #[arg(long)]
     strict: bool,
 }
 
-/// Looks at the store and says what it found.
+/// Looks at the engine's store, at the database, or at both, and says what it found.
 pub async fn run(arguments: DoctorArguments) -> ExitCode {
-    let report = match arguments.engine.url() {
-        Ok(url) => look(&url).await,
-        Err(error) => {
-            Report::of("no store", Check::broken("address", error.to_string(), "see bulrush doctor --help"))
+    let mut reports = Vec::new();
+    match arguments.engine.url() {
+        Ok(url) => reports.push(look(&url).await),
+        // Who names a database alone asks for nothing else.
+        Err(_) if arguments.database.is_some() && !arguments.engine.is_given() => {}
+        Err(error) => reports.push(Report::of(
+            "no store",
+            Check::broken("address", error.to_string(), "see bulrush doctor --help"),
+        )),
+    }
+    if let Some(url) = &arguments.database {
+        reports.push(database::look(url.expose()).await);
+    }
+    for (index, report) in reports.iter().enumerate() {
+        if index > 0 && !arguments.engine.json {
+            println!();
         }
-    };
-    report.print(arguments.engine.json);
-    report.exit_code(arguments.strict)
+        report.print(arguments.engine.json);
+    }
+    Report::exit_code_of(&reports, arguments.strict)
 }
 
 async fn look(url: &str) -> Report {

@@ -60,9 +60,9 @@ impl Report {
         }
     }
 
-    /// 2 if something is broken, 1 if there are warnings and those count, else 0.
-    pub fn exit_code(&self, strict: bool) -> ExitCode {
-        ExitCode::from(self.code(strict))
+    /// 2 if something is broken, 1 if there are warnings and those count, else 0; of several reports the worst.
+    pub fn exit_code_of(reports: &[Self], strict: bool) -> ExitCode {
+        ExitCode::from(reports.iter().map(|report| report.code(strict)).max().unwrap_or(0))
     }
 
     fn code(&self, strict: bool) -> u8 {

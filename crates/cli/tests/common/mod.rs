@@ -1,5 +1,7 @@
 //! What the tests of the program share: running it, and a server that does not outlive its test.
 
+pub mod server;
+
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -12,7 +14,9 @@ pub const DEADLINE: Duration = Duration::from_mins(1);
 fn bulrush(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bulrush"));
     command.args(arguments).env("RUST_BACKTRACE", "0");
-    for variable in ["REDIS_URL", "BULRUSH_ENGINE", "DATABASE_URL", "RUST_LOG"] {
+    for variable in
+        ["REDIS_URL", "BULRUSH_ENGINE", "DATABASE_URL", "DATABASE_URL_FILE", "BULRUSH_FILES", "RUST_LOG"]
+    {
         command.env_remove(variable);
     }
     command

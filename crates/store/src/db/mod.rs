@@ -4,7 +4,10 @@ mod postgres;
 mod query;
 mod sqlite;
 
+use std::collections::HashMap;
 use std::path::Path;
+
+use sqlx::migrate::Migrator;
 
 use crate::StoreError;
 
@@ -42,21 +45,43 @@ impl Database {
     /// Opens a write transaction.
     pub async fn begin(&self) -> Result<Connection, StoreError> {
         Ok(match self {
-            Self::Sqlite(pools) => Connection::Sqlite(pools.writer.begin_with(sqlite::BEGIN_WRITE).await?),
-            Self::Postgres(sides) => Connection::Postgres(sides.writers.begin().await?),
+            Self::Sqlite(pools) => {
+                Connection::Sqlite(Box::pin(pools.writer.begin_with(sqlite::BEGIN_WRITE)).await?)
+            }
+            Self::Postgres(sides) => Connection::Postgres(Box::pin(sides.writers.begin()).await?),
         })
     }
 
     /// Brings the tables up to date: all of the missing migrations or none.
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        let mut migrations = sqlx::migrate!("../../migrations");
-        // During a deploy the old program runs on the tables of the new one, and so it does after a roll-back: migrations only
-        // expand what is there, so one that this program does not know is no reason to refuse the database.
-        migrations.set_ignore_missing(true);
+        let migrations = migrations();
         match self {
             Self::Sqlite(pools) => sqlite::migrate(pools, &migrations).await,
+            // Looked at first: a program whose user may not change tables starts where somebody else has brought them up to date.
+            Self::Postgres(_) if self.missing_migrations().await? == 0 => Ok(()),
             Self::Postgres(sides) => postgres::migrate(sides, migrations).await,
         }
+    }
+
+    /// How many of the migrations that this program knows are not there.
+    pub async fn missing_migrations(&self) -> Result<usize, StoreError> {
+        let table = match self {
+            Self::Sqlite(_) => "SELECT count(*) FROM sqlite_master WHERE name = '_sqlx_migrations'",
+            Self::Postgres(_) => "SELECT count(*) FROM pg_class WHERE oid = to_regclass('_sqlx_migrations')",
+        };
+        let known = migrations();
+        if query(table).fetch_one(self).await?.first::<i64>()? == 0 {
+            return Ok(known.iter().count());
+        }
+        let rows =
+            query("SELECT version, checksum FROM _sqlx_migrations WHERE success").fetch_all(self).await?;
+        let mut there = HashMap::new();
+        for row in &rows {
+            there.insert(row.try_get::<i64>("version")?, row.try_get::<Vec<u8>>("checksum")?);
+        }
+        // One with another text is missing as well: that migration was never made here.
+        let is_there = |version, checksum: &[u8]| there.get(&version).is_some_and(|known| *known == checksum);
+        Ok(known.iter().filter(|migration| !is_there(migration.version, &migration.checksum)).count())
     }
 
     /// How busy the connections that read and those that write are.
@@ -90,6 +115,14 @@ impl Database {
             Self::Postgres(_) => "FOR UPDATE SKIP LOCKED",
         }
     }
+}
+
+fn migrations() -> Migrator {
+    let mut migrations = sqlx::migrate!("../../migrations");
+    // During a deploy the old program runs on the tables of the new one, and so it does after a roll-back: migrations only
+    // expand what is there, so one that this program does not know is no reason to refuse the database.
+    migrations.set_ignore_missing(true);
+    migrations
 }
 
 impl Connection {

@@ -138,7 +138,12 @@ impl<'q> Query<'q> {
 
     /// Runs it; how many rows it changed.
     pub async fn execute(self, on: impl Into<On<'_>>) -> Result<u64, StoreError> {
-        match on.into() {
+        // The drivers' futures are large, and there are two of them in this one: kept out of those of all callers.
+        Box::pin(self.execute_on(on.into())).await
+    }
+
+    async fn execute_on(self, on: On<'_>) -> Result<u64, StoreError> {
+        match on {
             On::Readers(Database::Sqlite(pools)) => {
                 Ok(self.into_sqlite()?.execute(&pools.readers).await?.rows_affected())
             }
@@ -152,9 +157,13 @@ impl<'q> Query<'q> {
 
     /// Runs it; all rows of its answer.
     pub async fn fetch_all(self, on: impl Into<On<'_>>) -> Result<Vec<DbRow>, StoreError> {
+        Box::pin(self.fetch_all_on(on.into())).await
+    }
+
+    async fn fetch_all_on(self, on: On<'_>) -> Result<Vec<DbRow>, StoreError> {
         let sqlite = |rows: Vec<SqliteRow>| rows.into_iter().map(DbRow::Sqlite).collect();
         let postgres = |rows: Vec<PgRow>| rows.into_iter().map(DbRow::Postgres).collect();
-        Ok(match on.into() {
+        Ok(match on {
             On::Readers(Database::Sqlite(pools)) => {
                 sqlite(self.into_sqlite()?.fetch_all(&pools.readers).await?)
             }

@@ -35,6 +35,8 @@ mod competitors;
 mod concurrency;
 #[path = "../tables/fences.rs"]
 mod fences;
+#[path = "../tables/outbox.rs"]
+mod outbox;
 #[path = "../tables/outputs.rs"]
 mod outputs;
 #[path = "../tables/ownership.rs"]

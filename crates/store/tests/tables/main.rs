@@ -33,6 +33,7 @@ mod api_keys;
 mod competitors;
 mod concurrency;
 mod fences;
+mod outbox;
 mod outputs;
 mod ownership;
 mod repositories;

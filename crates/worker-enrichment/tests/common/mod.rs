@@ -48,9 +48,15 @@ pub struct World {
 
 impl World {
     pub async fn new() -> Self {
-        let sandbox = Sandbox::start(SandboxConfig::default()).unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(&url(&folder)).await.unwrap();
+        let url = url(&folder);
+        Self::on(&url, folder).await
+    }
+
+    /// On a database of the test's own.
+    pub async fn on(url: &str, folder: TempDir) -> Self {
+        let sandbox = Sandbox::start(SandboxConfig::default()).unwrap();
+        let store = Store::open(url).await.unwrap();
         store.migrate().await.unwrap();
         let client = Client::connect("memory:").await.unwrap();
         // The first pause is short, and nothing bounds how often jobs start.

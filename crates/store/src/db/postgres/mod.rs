@@ -131,10 +131,7 @@ async fn migrate_on(connection: &mut PgConnection, migrations: &Migrator) -> Res
 fn with_byte_order(sql: &str) -> String {
     let mut text = String::with_capacity(sql.len() * 2);
     for line in sql.split_inclusive('\n') {
-        if line.trim_start().starts_with("--") {
-            text.push_str(line);
-            continue;
-        }
+        let (line, comment) = line.find("--").map_or((line, ""), |at| line.split_at(at));
         for (index, piece) in line.split('\'').enumerate() {
             if index > 0 {
                 text.push('\'');
@@ -145,6 +142,7 @@ fn with_byte_order(sql: &str) -> String {
                 push_with_byte_order(&mut text, piece);
             }
         }
+        text.push_str(comment);
     }
     text
 }
@@ -172,9 +170,9 @@ mod tests {
     fn texts_get_their_byte_order_outside_of_comments_and_quotes() {
         assert_eq!(
             with_byte_order(
-                "-- TEXT\nCREATE TABLE t (\n  a TEXT NOT NULL,\n  b TEXT,\n  c_TEXT BIGINT CHECK (a <> 'TEXT')\n);"
+                "-- TEXT\nCREATE TABLE t (\n  a TEXT NOT NULL,\n  b TEXT, -- a TEXT's\n  c_TEXT BIGINT CHECK (a <> 'TEXT')\n);"
             ),
-            "-- TEXT\nCREATE TABLE t (\n  a TEXT COLLATE \"C\" NOT NULL,\n  b TEXT COLLATE \"C\",\n  c_TEXT BIGINT CHECK (a <> 'TEXT')\n);"
+            "-- TEXT\nCREATE TABLE t (\n  a TEXT COLLATE \"C\" NOT NULL,\n  b TEXT COLLATE \"C\", -- a TEXT's\n  c_TEXT BIGINT CHECK (a <> 'TEXT')\n);"
         );
     }
 }
