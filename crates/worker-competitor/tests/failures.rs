@@ -4,11 +4,14 @@
 
 mod common;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use bulrush::clock::ManualClock;
 use bulrush::model::{ErrorKind, JobState};
 use bulrush_catalog::jobs::CompetitorStatus;
 use bulrush_sandbox::Fault;
+use bulrush_store::Turn;
 use bulrush_worker_competitor::Manners;
 use common::{World, competitor, eventually, manners, payload, selected, status};
 use serde_json::json;
@@ -141,24 +144,57 @@ async fn a_site_that_another_process_holds_is_left_alone_and_the_slot_is_given_b
     assert_eq!(world.asked("alpenblick"), 0);
     let view = world.queue().get(&job).await.unwrap().unwrap();
     assert_eq!(view.status.attempts_made, 0);
-    // Other sites go on meanwhile.
-    assert_eq!(workers.iter().count(), 1);
     workers.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_site_has_one_request_at_a_time_and_a_pause_between_two() {
-    let world = World::with(Manners { pause: Duration::from_millis(50), ..manners() }).await;
-    world.all_compete().await;
-    let workers = world.start();
-    let jobs = [world.add().await, world.add().await];
-    for job in &jobs {
-        assert_eq!(world.completed(job).await.priced, 7);
+async fn a_site_whose_pause_is_longer_than_a_job_waits_is_read_page_by_page_in_several_runs() {
+    let world = World::with(Manners { patience: Duration::from_millis(1), ..manners() }).await;
+    world.sandbox.reset();
+    world.robots("User-agent: *\nCrawl-delay: 0.3\n");
+    for hotel in ["alpenblick", "seeufer", "stadtgarten"] {
+        world.compete(hotel, json!({})).await;
     }
-    // Each request moved the site's turn on by the pause at least.
-    let now = bulrush_store::now_ms();
-    let turn = world.store.site_turns().take(&world.sandbox.base_url(), now, 0, i64::from(u16::MAX)).await;
-    assert!(matches!(turn.unwrap(), bulrush_store::Turn::At(_)));
+    let workers = world.start();
+    let job = world.add().await;
+    assert_eq!(world.completed(&job).await.priced, 3);
+    let run = world.ended(&job).await.status;
+    assert_eq!((run.attempts_made, run.run), (1, 3));
+    assert_eq!(["alpenblick", "seeufer", "stadtgarten"].map(|hotel| world.asked(hotel)), [1, 1, 1]);
+    workers.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_site_holds_back_for_long_is_left_out_where_there_is_something_else() {
+    let world = World::new().await;
+    world.compete("alpenblick", json!({})).await;
+    world.compete_elsewhere("stadtgarten").await;
+    world.fail("/hotels/stadtgarten", 100, Fault::RateLimited { retry_after: Some("3600".to_owned()) });
+    let workers = world.start();
+    let job = world.add().await;
+    let result = world.completed(&job).await;
+    assert_eq!((result.priced, world.ended(&job).await.status.run), (1, 1));
+    let (seen, reason) = status(&result, "stadtgarten");
+    assert_eq!(seen, CompetitorStatus::Unreachable);
+    assert!(reason.contains("is to be left alone for 3600 s"), "{reason}");
+    // The next job does not even ask.
+    world.compare().await;
+    assert_eq!(world.asked("stadtgarten"), 1);
+    workers.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_request_to_a_site_takes_a_turn_of_its_own_a_pause_after_the_one_before() {
+    const NOW: i64 = 1_780_000_000_000;
+    let world = World::with(Manners { pause: Duration::from_millis(20), ..manners() }).await;
+    world.all_compete().await;
+    // The clock stands still, so the turns that were taken can be counted.
+    let deps = world.deps.clone().with_clock(Arc::new(ManualClock::at(NOW.unsigned_abs())));
+    let world = World { deps, ..world };
+    let workers = world.start();
+    assert_eq!(world.compare().await.priced, 7);
+    let next = world.store.site_turns().take(&world.sandbox.base_url(), NOW, 0, i64::from(u16::MAX)).await;
+    assert_eq!(next.unwrap(), Turn::At(NOW + 7 * 20));
     workers.shutdown().await;
 }
 

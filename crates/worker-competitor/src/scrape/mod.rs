@@ -4,7 +4,7 @@
 //! transaction behind the job's fence. What comes of a visit that failed:
 //! - A site that asks for patience, or where it is somebody else's turn: the job gives its slot back and comes again when the
 //!   wait is over (a snooze: no attempt is used, and jobs about other sites go on). What was read meanwhile is kept and not asked
-//!   for again.
+//!   for again. For a long wait it comes again only if it has nothing else.
 //! - A page that is down: the job is tried again, with its back-off, as long as it has attempts.
 //! - Anything else (a page that changed its shape, a robots.txt that forbids, an address that may not be called) stays as it is.
 //!
@@ -15,7 +15,9 @@ mod error;
 mod property;
 mod summary;
 
+use std::collections::BTreeMap;
 use std::error::Error as _;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bulrush::{Context, JobResult};
@@ -39,10 +41,13 @@ pub const RESULT_KIND: &str = "competitor/scrape-prices";
 
 /// Sites that a job visits at once.
 const AT_ONCE: usize = 4;
-/// Runs of a job, waits included, after which a site that still asks for patience counts as one that cannot be reached.
-const RUNS_MAX: u32 = 20;
+/// Runs of a job, waits included, after which a site that still asks for patience counts as one that cannot be reached: one for
+/// each page of a site whose pause is longer than a job waits, and some.
+const RUNS_MAX: u32 = competitor::COMPETITORS_MAX as u32 + 20;
 /// Longest wait before a job comes again.
 const WAIT_MAX: Duration = Duration::from_hours(1);
+/// Longest wait for the rest where something was read.
+const WAIT_FOR_REST_MAX: Duration = Duration::from_mins(15);
 
 /// Reads the competitors of a property.
 pub(crate) async fn run(
@@ -139,34 +144,40 @@ async fn gather(
     }
     let all = found.len();
     ctx.progress(10, format!("visiting {}", competitors(all)));
-    let visits = found.into_iter().map(|competitor| visit(deps, payload, ctx, competitor));
-    let mut visits = stream::iter(visits).buffered(AT_ONCE);
-    let mut visited = Vec::new();
-    while let Some(one) = visits.next().await {
-        visited.push(one);
-        let percent = 10 + 75 * visited.len() / all;
-        ctx.progress(
-            u8::try_from(percent).unwrap_or(85),
-            format!("{} of {} visited", visited.len(), competitors(all)),
-        );
+    // One page after the other within a site, which would not answer two at once anyway; several sites at once.
+    let mut sites: BTreeMap<String, Vec<(usize, Competitor, String)>> = BTreeMap::new();
+    for (n, competitor) in found.into_iter().enumerate() {
+        let stay = (payload.check_in, payload.check_out);
+        let address =
+            competitor.page.as_ref().map(|rules| rules.address(stay, payload.adults, &payload.location));
+        let address = address.unwrap_or_default();
+        let site = address.split('/').take(3).collect::<Vec<_>>().join("/");
+        sites.entry(site).or_default().push((n, competitor, address));
     }
-    Ok((property, visited, notes))
+    let done = AtomicUsize::new(0);
+    let visits = sites.into_values().map(|pages| {
+        let done = &done;
+        async move {
+            let mut visited = Vec::new();
+            for (n, competitor, address) in pages {
+                visited.push((n, visit(deps, ctx, competitor, address).await));
+                let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+                let percent = u8::try_from(10 + 75 * done / all).unwrap_or(85);
+                ctx.progress(percent, format!("{done} of {} visited", competitors(all)));
+            }
+            visited
+        }
+    });
+    let visited: Vec<Vec<_>> = stream::iter(visits).buffer_unordered(AT_ONCE).collect().await;
+    let mut visited: Vec<(usize, Visited)> = visited.into_iter().flatten().collect();
+    visited.sort_by_key(|(n, _)| *n);
+    Ok((property, visited.into_iter().map(|(_, visited)| visited).collect(), notes))
 }
 
-async fn visit(
-    deps: &Dependencies,
-    payload: &ScrapePrices,
-    ctx: &Context,
-    competitor: Competitor,
-) -> Visited {
-    let stay = (payload.check_in, payload.check_out);
-    let (address, seen) = match &competitor.page {
-        Ok(rules) => {
-            let address = rules.address(stay, payload.adults, &payload.location);
-            let seen = deps.sites.visit(&address, rules).await.map_err(Missed::Visit);
-            (address, seen)
-        }
-        Err(error) => (String::new(), Err(Missed::Misdeclared(error.to_string()))),
+async fn visit(deps: &Dependencies, ctx: &Context, competitor: Competitor, address: String) -> Visited {
+    let seen = match &competitor.page {
+        Ok(rules) => deps.sites.visit(&address, rules).await.map_err(Missed::Visit),
+        Err(error) => Err(Missed::Misdeclared(error.to_string())),
     };
     match &seen {
         Ok(seen) => ctx.log(format!("{}: {}", competitor.name, words(seen))),
@@ -203,23 +214,27 @@ fn decide(ctx: &Context, visited: &[Visited]) -> Result<(), ScrapeError> {
         // Moved out below would need the whole list; the text says what there is to know.
         return Err(ScrapeError::StoreAway);
     }
+    let has_any = visited.iter().any(|visited| visited.seen.is_ok());
     let waits = missed().filter_map(|error| match error {
         VisitError::Wait { after, .. } => Some(*after),
         _ => None,
     });
     if let Some(after) = waits.max()
         && ctx.token().run < RUNS_MAX
+        && !(has_any && after > WAIT_FOR_REST_MAX)
     {
         // What was found down in this run is looked at again then, too.
         return Err(ScrapeError::Wait { after: after.clamp(Duration::from_secs(1), WAIT_MAX) });
     }
-    let has_any = visited.iter().any(|visited| visited.seen.is_ok());
     let reasons = || visited.iter().filter_map(reason_of);
-    if missed().any(VisitError::is_transient) {
-        let is_last = ctx.attempt() >= ctx.spec().attempts;
-        return if has_any && is_last { Ok(()) } else { Err(ScrapeError::nothing_read(reasons(), true)) };
+    let is_down = |error: &VisitError| error.is_transient() && !matches!(error, VisitError::Wait { .. });
+    let is_last = ctx.attempt() >= ctx.spec().attempts;
+    match (has_any, missed().any(is_down)) {
+        (true, false) => Ok(()),
+        (true, true) if is_last => Ok(()),
+        (true, true) => Err(ScrapeError::nothing_read(reasons(), true)),
+        (false, _) => Err(ScrapeError::nothing_read(reasons(), missed().any(VisitError::is_transient))),
     }
-    if has_any { Ok(()) } else { Err(ScrapeError::nothing_read(reasons(), false)) }
 }
 
 fn reason_of(visited: &Visited) -> Option<String> {
