@@ -82,5 +82,5 @@ pub use producer::Producer;
 pub use queue::{Client, Queue, QueueOptions};
 pub use reader::Reader;
 pub use schedules::Schedules;
-pub use ticker::{Ticker, TickerOptions, TickerStats};
+pub use ticker::{Ticker, TickerOptions, TickerStats, fires_of};
 pub use worker::{Context, Handlers, Hurry, Stop, Worker, WorkerOptions};

@@ -352,7 +352,7 @@ fn is_refused(error: &Error) -> bool {
 ///
 /// # Errors
 /// An expression or a zone that this version does not understand.
-pub(crate) fn fires_of(view: &ScheduleView, now: Millis) -> Result<Vec<Fire>, ScheduleError> {
+pub fn fires_of(view: &ScheduleView, now: Millis) -> Result<Vec<Fire>, ScheduleError> {
     let Some(first) = view.state.next.filter(|next| *next <= now) else { return Ok(Vec::new()) };
     let plan = Plan::of(&view.spec, view.state.anchor)?;
     let max = match view.spec.missed {
