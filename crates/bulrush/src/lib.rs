@@ -71,11 +71,16 @@ mod producer;
 mod queue;
 mod random;
 mod reader;
+mod schedules;
+mod slots;
 pub mod testing;
+mod ticker;
 mod worker;
 
 pub use job::{Failure, Job, JobResult};
 pub use producer::Producer;
 pub use queue::{Client, Queue, QueueOptions};
 pub use reader::Reader;
+pub use schedules::Schedules;
+pub use ticker::{Ticker, TickerOptions, TickerStats, fires_of};
 pub use worker::{Context, Handlers, Hurry, Stop, Worker, WorkerGauge, WorkerOptions};

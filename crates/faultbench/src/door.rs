@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use bulrush::model::{
     Child, EventPage, JobId, JobPage, JobView, Millis, NewJob, Outcome, PageRequest, QueueConfig, QueueName,
-    Rollup, Scope,
+    Rollup, ScheduleId, SchedulePage, ScheduleSpec, ScheduleView, Scope,
 };
 use bulrush::port::{
-    AddReply, AdminCommand, AdminReply, Backend, BoxFuture, Condition, Enqueue, Explanation, Inspect,
-    Maintain, Maintained, OutboxEntry, QueueInfo, Renew, RenewReply, Result, Resume, ResumeReply,
-    ServerUsage, Settled, Step, StepReply, Update, VerifyPage, Work, WorkerState,
+    AddReply, AdminCommand, AdminReply, Backend, BoxFuture, Condition, DueSchedules, Enqueue, Explanation,
+    Fire, FireReply, Inspect, Maintain, Maintained, OutboxEntry, Put, PutReply, QueueInfo, Renew, RenewReply,
+    Result, Resume, ResumeReply, ScheduleChange, ScheduleResult, Schedules, ServerUsage, Settled, Step,
+    StepReply, Update, VerifyPage, Work, WorkerState,
 };
 
 use crate::journal::{Journal, What};
@@ -206,6 +207,57 @@ impl Maintain for Door {
 
     fn acknowledge<'a>(&'a self, queue: &'a QueueName, entries: Vec<u64>) -> BoxFuture<'a, Result<()>> {
         self.store.acknowledge(queue, entries)
+    }
+}
+
+impl Schedules for Door {
+    fn put_schedule<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        scope: &'a Scope,
+        spec: ScheduleSpec,
+        put: Put,
+    ) -> BoxFuture<'a, Result<PutReply>> {
+        self.store.put_schedule(queue, scope, spec, put)
+    }
+    fn change_schedules<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        scope: &'a Scope,
+        ids: Vec<ScheduleId>,
+        change: ScheduleChange,
+    ) -> BoxFuture<'a, Result<Vec<ScheduleResult>>> {
+        self.store.change_schedules(queue, scope, ids, change)
+    }
+    fn get_schedules<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        scope: &'a Scope,
+        ids: Vec<ScheduleId>,
+    ) -> BoxFuture<'a, Result<Vec<Option<ScheduleView>>>> {
+        self.store.get_schedules(queue, scope, ids)
+    }
+    fn list_schedules<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        scope: &'a Scope,
+        after: Option<ScheduleId>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<SchedulePage>> {
+        self.store.list_schedules(queue, scope, after, limit)
+    }
+    fn due_schedules<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<DueSchedules>> {
+        self.store.due_schedules(queue, limit)
+    }
+    fn fire<'a>(&'a self, queue: &'a QueueName, fires: Vec<Fire>) -> BoxFuture<'a, Result<FireReply>> {
+        self.store.fire(queue, fires)
+    }
+    fn wait_due<'a>(&'a self, queue: &'a QueueName, until: Millis) -> BoxFuture<'a, Result<()>> {
+        self.store.wait_due(queue, until)
     }
 }
 

@@ -19,12 +19,13 @@ use crate::clock::Clock;
 use crate::core::Core;
 use crate::model::{
     Child, EventPage, JobId, JobPage, JobView, Millis, NewJob, PageRequest, QueueConfig, QueueName, Rollup,
-    Scope,
+    ScheduleId, SchedulePage, ScheduleSpec, ScheduleView, Scope,
 };
 use crate::port::{
-    AddReply, AdminCommand, AdminReply, Backend, BoxFuture, Check, Condition, Durability, Enqueue, Error,
-    Explanation, Inspect, Maintain, Maintained, OutboxEntry, QueueInfo, Renew, RenewReply, Result, Resume,
-    ResumeReply, Settled, Step, StepReply, Update, VerifyPage, Work, WorkerState,
+    AddReply, AdminCommand, AdminReply, Backend, BoxFuture, Check, Condition, DueSchedules, Durability,
+    Enqueue, Error, Explanation, Fire, FireReply, Inspect, Maintain, Maintained, OutboxEntry, Put, PutReply,
+    QueueInfo, Renew, RenewReply, Result, Resume, ResumeReply, ScheduleChange, ScheduleResult, Schedules,
+    Settled, Step, StepReply, Update, VerifyPage, Work, WorkerState,
 };
 
 /// Makes facts durable. The memory backend has none.
@@ -76,6 +77,8 @@ struct Done<T> {
     wakes: usize,
     /// There are new events.
     spoke: bool,
+    /// A schedule is due sooner than the ones before.
+    sooner: bool,
 }
 
 /// Queues in this process.
@@ -156,7 +159,7 @@ impl Embedded {
             None => self.apply_first(queue, command)?,
         };
         if let Some(bells) = bells {
-            bells.ring(done.wakes, done.spoke);
+            bells.ring(done.wakes, done.spoke, done.sooner);
         }
         Ok((done.answer, done.commit))
     }
@@ -207,7 +210,13 @@ impl Embedded {
             Some(journal) => journal.append(core)?,
             None => None,
         };
-        Ok(Done { answer, commit, wakes: core.take_wakes(), spoke: core.last_event() != last_event })
+        Ok(Done {
+            answer,
+            commit,
+            wakes: core.take_wakes(),
+            spoke: core.last_event() != last_event,
+            sooner: core.take_sooner(),
+        })
     }
 
     /// Applies a command and answers when it is durable.
@@ -455,6 +464,86 @@ impl Maintain for Embedded {
 
     fn acknowledge<'a>(&'a self, queue: &'a QueueName, entries: Vec<u64>) -> BoxFuture<'a, Result<()>> {
         self.run(queue, move |core, now| core.acknowledge(&entries, now))
+    }
+}
+
+impl Schedules for Embedded {
+    fn put_schedule<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        scope: &'a Scope,
+        spec: ScheduleSpec,
+        put: Put,
+    ) -> BoxFuture<'a, Result<PutReply>> {
+        self.run(queue, move |core, now| {
+            let first = spec.first_slot(core.latest(now))?;
+            core.put_schedule(scope, spec, first, put, now)
+        })
+    }
+
+    fn change_schedules<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        scope: &'a Scope,
+        ids: Vec<ScheduleId>,
+        change: ScheduleChange,
+    ) -> BoxFuture<'a, Result<Vec<ScheduleResult>>> {
+        self.run(queue, move |core, now| {
+            // What is kept was understood when it was put; a schedule of a newer version that is not goes nowhere.
+            let first = |view: &ScheduleView, now| view.slot_after(now).ok().flatten();
+            core.change_schedules(scope, &ids, change, first, now)
+        })
+    }
+
+    fn get_schedules<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        scope: &'a Scope,
+        ids: Vec<ScheduleId>,
+    ) -> BoxFuture<'a, Result<Vec<Option<ScheduleView>>>> {
+        self.read(queue, move |core, _| Ok(ids.iter().map(|id| core.schedule(scope, id)).collect()))
+    }
+
+    fn list_schedules<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        scope: &'a Scope,
+        after: Option<ScheduleId>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<SchedulePage>> {
+        self.read(queue, move |core, _| Ok(core.list_schedules(scope, after.as_ref(), limit)))
+    }
+
+    fn due_schedules<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<DueSchedules>> {
+        self.read(queue, move |core, now| Ok(core.due_schedules(limit, now)))
+    }
+
+    fn fire<'a>(&'a self, queue: &'a QueueName, fires: Vec<Fire>) -> BoxFuture<'a, Result<FireReply>> {
+        self.run(queue, move |core, now| core.fire(&fires, now))
+    }
+
+    fn wait_due<'a>(&'a self, queue: &'a QueueName, until: Millis) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let seat = self.seat(queue);
+            loop {
+                let mut sooner = std::pin::pin!(seat.bells.schedules.notified());
+                // Registered before the look, so that no schedule that is put in between is missed, nor a close.
+                sooner.as_mut().enable();
+                self.check_open()?;
+                let next = self.find(queue).and_then(|cell| cell.lock().next_slot());
+                let until = next.map_or(until, |next| next.min(until));
+                tokio::select! {
+                    // In a fixed order, so that a simulation can be played again.
+                    biased;
+                    () = self.clock.sleep_until(until) => return self.check_open(),
+                    () = sooner => {}
+                }
+            }
+        })
     }
 }
 

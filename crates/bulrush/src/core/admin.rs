@@ -110,6 +110,9 @@ impl Core {
                 if !reply.more {
                     reply.more = self.free_keys(limit - reply.changed);
                 }
+                if !reply.more {
+                    reply.more = self.drop_schedules(limit - reply.changed);
+                }
             }
         }
         reply.outbox = self.outbox.range(outbox_from..).map(|(_, entry)| entry.clone()).collect();

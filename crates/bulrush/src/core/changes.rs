@@ -3,13 +3,17 @@
 //! A fact replaces whatever was said before about the same thing, so facts may be told twice and a later one wins. That lets a store
 //! write a checkpoint while the queue goes on: it copies the jobs slice by slice, and replays the facts told meanwhile over it.
 
+use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::dedup::Held;
 use super::slab::Kin;
-use crate::model::{Child, ChildFailure, JobId, Millis, QueueConfig, Rollup, Spec, Status, Token};
+use crate::model::{
+    Child, ChildFailure, JobId, Millis, QueueConfig, Rollup, ScheduleId, ScheduleSpec, ScheduleState, Spec,
+    Status, Token,
+};
 use crate::port::{OutboxEntry, Totals};
 
 /// A run that is under way.
@@ -114,6 +118,29 @@ pub enum Fact<'a> {
         /// The sums.
         rollup: &'a Rollup,
     },
+    /// What is asked for by a schedule; whether it is enabled is told with its state.
+    Schedule {
+        /// The schedule.
+        id: &'a ScheduleId,
+        /// What is asked for; none once it is gone, with its state.
+        spec: Option<&'a ScheduleSpec>,
+    },
+    /// How a schedule stands.
+    ScheduleState {
+        /// The schedule.
+        id: &'a ScheduleId,
+        /// Whether it fires.
+        enabled: bool,
+        /// The rest.
+        state: &'a ScheduleState,
+    },
+    /// Whether a default schedule was asked for.
+    DefaultSchedule {
+        /// The schedule.
+        id: &'a ScheduleId,
+        /// Whether it was, ever.
+        known: bool,
+    },
     /// Settings.
     Config(&'a QueueConfig),
     /// The queue's own numbers.
@@ -162,6 +189,8 @@ enum Place {
     Keys(Option<(Millis, Arc<str>)>),
     Outbox(u64),
     Members(Option<Arc<str>>),
+    Schedules(Option<ScheduleId>),
+    Defaults(Option<ScheduleId>),
     Rest,
 }
 
@@ -184,6 +213,9 @@ pub(super) struct Changes {
     pub outbox: Vec<u64>,
     pub rate: bool,
     pub rollups: Vec<Millis>,
+    /// Those whose state has changed, and whether more than that has.
+    pub schedules: Vec<(ScheduleId, bool)>,
+    pub defaults: Vec<ScheduleId>,
     pub config: bool,
     pub meta: bool,
 }
@@ -235,6 +267,13 @@ impl super::Core {
                     sink.keep(Fact::Rollup { hourly, rollup });
                 }
             }
+        }
+        for (id, whole) in changes.schedules.drain(..) {
+            self.tell_schedule(&id, whole, sink);
+        }
+        for id in changes.defaults.drain(..) {
+            let known = self.timetable.defaults.contains(&id);
+            sink.keep(Fact::DefaultSchedule { id: &id, known });
         }
         if changes.rate
             && let Some((at, starts)) = self.rate.newest()
@@ -310,7 +349,7 @@ impl super::Core {
                 next
             }
             Place::Members(after) => {
-                let mut next = Place::Rest;
+                let mut next = Place::Schedules(None);
                 for (name, group) in self.ready.members_after(after.as_ref()) {
                     sink.keep(Fact::Member {
                         name,
@@ -321,6 +360,30 @@ impl super::Core {
                         && is_over(sink)
                     {
                         next = Place::Members(Some(name.clone()));
+                        break;
+                    }
+                }
+                next
+            }
+            Place::Schedules(after) => {
+                let mut next = Place::Defaults(None);
+                let from = after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+                for id in self.timetable.all.range((from, Bound::Unbounded)).map(|(id, _)| id) {
+                    self.tell_schedule(id, true, sink);
+                    if is_over(sink) {
+                        next = Place::Schedules(Some(id.clone()));
+                        break;
+                    }
+                }
+                next
+            }
+            Place::Defaults(after) => {
+                let mut next = Place::Rest;
+                let from = after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+                for id in self.timetable.defaults.range((from, Bound::Unbounded)) {
+                    sink.keep(Fact::DefaultSchedule { id, known: true });
+                    if is_over(sink) {
+                        next = Place::Defaults(Some(id.clone()));
                         break;
                     }
                 }
@@ -378,6 +441,17 @@ impl super::Core {
         });
         let (serial, order, logs) = (job.serial, job.order, job.logs.len() as u32);
         sink.keep(Fact::Job { serial, order, active, logs, spec: &job.spec, status: &job.status });
+    }
+
+    fn tell_schedule(&self, id: &ScheduleId, whole: bool, sink: &mut impl FactSink) {
+        let Some(schedule) = self.timetable.all.get(id) else {
+            return sink.keep(Fact::Schedule { id, spec: None });
+        };
+        if whole {
+            sink.keep(Fact::Schedule { id, spec: Some(&schedule.spec) });
+        }
+        let enabled = schedule.spec.enabled;
+        sink.keep(Fact::ScheduleState { id, enabled, state: &schedule.state });
     }
 
     fn tell_child(&self, slot: u32, position: usize, sink: &mut impl FactSink) {

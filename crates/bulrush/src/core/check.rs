@@ -5,9 +5,10 @@ use bytes::Bytes;
 use hashbrown::HashSet;
 
 use crate::model::{
-    Bound, BoundError, Bounds, CheckError, Finished, JobId, JobState, Load, NewJob, Outcome, Scope, When,
+    Bound, BoundError, Bounds, CheckError, Finished, JobId, JobState, Load, NewJob, Outcome, ScheduleError,
+    ScheduleSpec, Scope, When,
 };
-use crate::port::{AdminCommand, Error, OutboxEntry, Update, UpdateChange};
+use crate::port::{AdminCommand, Error, Fire, OutboxEntry, Update, UpdateChange};
 
 /// Checks jobs that come in together before anything is changed; `item` names the place in the call that an error tells.
 pub(crate) fn check_call<'a>(
@@ -93,6 +94,33 @@ pub(crate) fn check_entries(entries: &[OutboxEntry], bounds: &Bounds) -> Result<
         }
     }
     Ok(())
+}
+
+/// Checks slots that are to fire.
+pub(crate) fn check_fires(fires: &[Fire], bounds: &Bounds) -> Result<(), Error> {
+    let mut load = Load::new(bounds, bounds.data_bytes);
+    for (item, fire) in fires.iter().enumerate() {
+        let grows = fire.next.is_none_or(|next| next > fire.slot.max(fire.fires.unwrap_or(0)))
+            && fire.fires.is_none_or(|fires| fires >= fire.slot);
+        if !grows {
+            let (schedule, slot) = (fire.spec.id.clone(), fire.slot);
+            return Err(ScheduleError::Order { schedule, slot, fires: fire.fires, next: fire.next }.into());
+        }
+        if let Some(slot) = fire.fires {
+            fire.spec.slot_job(slot).check(bounds, item)?;
+        }
+        let (items, bytes) = fire.load();
+        load.take(items, bytes, item)?;
+    }
+    Ok(())
+}
+
+/// Checks a schedule that is to be put.
+pub(crate) fn check_schedule(scope: &Scope, spec: &ScheduleSpec, bounds: &Bounds) -> Result<(), Error> {
+    if !scope.admits(spec.owner.as_deref()) {
+        return Err(ScheduleError::Owner.into());
+    }
+    Ok(spec.check(bounds)?)
 }
 
 /// Checks how many things a call names.

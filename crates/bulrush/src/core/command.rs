@@ -2,10 +2,14 @@
 //! backends use. Backends call the methods directly.
 
 use super::Core;
-use crate::model::{JobId, JobPage, JobView, Millis, NewJob, PageRequest, QueueConfig, QueueName};
+use crate::model::{
+    JobId, JobPage, JobView, Millis, NewJob, PageRequest, QueueConfig, QueueName, ScheduleId, SchedulePage,
+    ScheduleSpec, Scope,
+};
 use crate::port::{
-    AddReply, AdminCommand, AdminReply, Error, Maintained, OutboxEntry, Renew, RenewReply, Resume,
-    ResumeReply, Settled, Step, StepReply, Update,
+    AddReply, AdminCommand, AdminReply, DueSchedules, Error, Fire, FireReply, Maintained, OutboxEntry, Put,
+    PutReply, Renew, RenewReply, Resume, ResumeReply, ScheduleChange, ScheduleResult, Settled, Step,
+    StepReply, Update,
 };
 
 /// A command to a queue.
@@ -24,6 +28,13 @@ pub enum Command {
     Acknowledge(Vec<u64>),
     Get(Vec<JobId>),
     Page(PageRequest),
+    /// With the slot that the schedule gets if its timing is new.
+    PutSchedule(Box<ScheduleSpec>, Option<Millis>, Put),
+    /// With the slot with which one goes on that is enabled.
+    ChangeSchedules(Vec<ScheduleId>, ScheduleChange, Option<Millis>),
+    Fire(Vec<Fire>),
+    DueSchedules(usize),
+    ListSchedules(Option<ScheduleId>, usize),
 }
 
 /// The answer to a [`Command`].
@@ -40,6 +51,11 @@ pub enum Reply {
     Deliver(Vec<OutboxEntry>),
     Get(Vec<Option<JobView>>),
     Page(JobPage),
+    PutSchedule(Box<PutReply>),
+    ChangeSchedules(Vec<ScheduleResult>),
+    Fire(FireReply),
+    DueSchedules(DueSchedules),
+    ListSchedules(SchedulePage),
     Done,
 }
 
@@ -68,6 +84,17 @@ impl Core {
             }
             Command::Get(ids) => Reply::Get(self.get(&ids)),
             Command::Page(request) => Reply::Page(self.page(&request)?),
+            Command::PutSchedule(spec, first, put) => {
+                Reply::PutSchedule(Box::new(self.put_schedule(&Scope::All, *spec, first, put, now)?))
+            }
+            Command::ChangeSchedules(ids, change, first) => {
+                Reply::ChangeSchedules(self.change_schedules(&Scope::All, &ids, change, |_, _| first, now)?)
+            }
+            Command::Fire(fires) => Reply::Fire(self.fire(&fires, now)?),
+            Command::DueSchedules(limit) => Reply::DueSchedules(self.due_schedules(limit, now)),
+            Command::ListSchedules(after, limit) => {
+                Reply::ListSchedules(self.list_schedules(&Scope::All, after.as_ref(), limit))
+            }
         })
     }
 }

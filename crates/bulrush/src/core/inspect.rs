@@ -24,6 +24,7 @@ impl Core {
             && self.outbox.is_empty()
             && self.dedup.iter().next().is_none()
             && self.active.workers.is_empty()
+            && self.timetable.is_empty()
             && !self.configured
             && !self.paused
     }

@@ -2,7 +2,7 @@
 //!
 //! This is what a queue means. The embedded backends run it; every other adapter is compared with it, command by command. Who looks
 //! for a rule finds it in the file that bears its name: adding (`add`), settling and taking (`step`), leases and the rescue of lost
-//! jobs (`lease`), flows and the outbox (`flow`), what an administrator may do (`admin`, `clean`), reading (`inspect`), the
+//! jobs (`lease`), schedules (`schedule`), flows and the outbox (`flow`), what an administrator may do (`admin`, `clean`), reading (`inspect`), the
 //! invariants (`verify`). Which moves between states are legal stands in [`crate::model::JobState::can_become`], and every move goes
 //! through `Core::leave` and one of the `enter_…` functions here.
 //!
@@ -25,6 +25,7 @@ mod rate;
 mod ready;
 mod restore;
 mod retention;
+mod schedule;
 mod slab;
 mod step;
 mod verify;
@@ -52,6 +53,7 @@ use lease::Worker;
 use log::{EventLog, History};
 use rate::RateWindow;
 use ready::Ready;
+use schedule::Timetable;
 use slab::{Active, Jobs};
 
 /// Due jobs promoted, jobs rescued and records trimmed in one call, each at most.
@@ -93,6 +95,7 @@ pub struct Core {
     owners: HashMap<Arc<Owner>, VecDeque<(u32, u64)>>,
     events: EventLog,
     history: History,
+    timetable: Timetable,
 
     /// The latest moment seen: time never goes back.
     now: Millis,
@@ -142,6 +145,7 @@ impl Core {
             owners: HashMap::new(),
             events,
             history: History::default(),
+            timetable: Timetable::default(),
             now,
             maintained_at: None,
             grace_until: 0,
@@ -163,6 +167,11 @@ impl Core {
     /// How many waiting workers to wake for what has become ready since the last call.
     pub fn take_wakes(&mut self) -> usize {
         std::mem::take(&mut self.wakes)
+    }
+
+    /// The moment that a command at `now` is carried out at.
+    pub fn latest(&self, now: Millis) -> Millis {
+        self.now.max(now)
     }
 
     /// Moves time on; a clock that jumped back stands still until it has caught up.

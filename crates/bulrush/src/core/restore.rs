@@ -1,6 +1,6 @@
 //! From facts back to a queue, and the rebuilding of every index from the records alone, which is also how `verify` repairs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,9 +12,11 @@ use super::changes::{Meta, Running};
 use super::clean::Rounds;
 use super::dedup::Held;
 use super::lane::{Entry, Lane};
+use super::schedule::Schedule;
 use super::slab::{Active, Family, Kin, Slot};
 use crate::model::{
-    Child, ChildFailure, Counts, JobState, Millis, QueueConfig, QueueName, Rollup, Spec, Status,
+    Child, ChildFailure, Counts, JobState, Millis, QueueConfig, QueueName, Rollup, ScheduleId, ScheduleSpec,
+    ScheduleState, Spec, Status,
 };
 use crate::port::OutboxEntry;
 
@@ -30,6 +32,8 @@ pub struct Restore {
     members: BTreeMap<Option<Arc<str>>, (Millis, Option<u64>)>,
     rate: BTreeMap<Millis, u32>,
     rollups: BTreeMap<(bool, Millis), Rollup>,
+    schedules: BTreeMap<ScheduleId, ScheduleDraft>,
+    defaults: BTreeSet<ScheduleId>,
     config: QueueConfig,
     meta: Meta,
 }
@@ -40,6 +44,13 @@ struct Draft {
     record: Option<Box<Record>>,
     data: Bytes,
     attached: Option<Box<Attached>>,
+}
+
+/// What is known of a schedule.
+#[derive(Debug, Default)]
+struct ScheduleDraft {
+    spec: Option<ScheduleSpec>,
+    state: Option<(bool, ScheduleState)>,
 }
 
 #[derive(Debug)]
@@ -136,6 +147,25 @@ impl Restore {
     pub fn rollup(&mut self, hourly: bool, rollup: Rollup) {
         self.rollups.insert((hourly, rollup.at), rollup);
     }
+    /// What is asked for by a schedule; none once it is gone.
+    pub fn schedule(&mut self, id: &ScheduleId, spec: Option<ScheduleSpec>) {
+        match spec {
+            Some(spec) => self.schedules.entry(id.clone()).or_default().spec = Some(spec),
+            None => drop(self.schedules.remove(id)),
+        }
+    }
+    /// How a schedule stands.
+    pub fn schedule_state(&mut self, id: &ScheduleId, enabled: bool, state: ScheduleState) {
+        self.schedules.entry(id.clone()).or_default().state = Some((enabled, state));
+    }
+    /// Whether a default schedule was asked for.
+    pub fn default_schedule(&mut self, id: &ScheduleId, known: bool) {
+        if known {
+            self.defaults.insert(id.clone());
+        } else {
+            self.defaults.remove(id);
+        }
+    }
     /// Settings.
     pub fn config(&mut self, config: QueueConfig) {
         self.config = config;
@@ -148,7 +178,8 @@ impl Restore {
     /// Builds the queue, which notes its changes from then on. Drafts of which only parts were told (a payload without a record, say)
     /// were removed before their record was written, and are dropped.
     pub fn build(self, queue: QueueName, now: Millis) -> Core {
-        let Self { jobs, names: _, keys, outbox, members, rate, rollups, config, meta } = self;
+        let Self { jobs, names: _, keys, outbox, members, rate, rollups, schedules, defaults, config, meta } =
+            self;
         let mut core = Core::new(queue, config, now.max(meta.now));
         core.events.follow(meta.last_event);
         core.paused = meta.paused;
@@ -196,6 +227,12 @@ impl Restore {
         for (member, (limited_until, ticket)) in members {
             core.ready.restore_member(&member, limited_until, ticket);
         }
+        for (id, draft) in schedules {
+            let (Some(mut spec), Some((enabled, state))) = (draft.spec, draft.state) else { continue };
+            spec.enabled = enabled;
+            core.timetable.all.insert(id, Schedule { spec: Arc::new(spec), state });
+        }
+        core.timetable.defaults = defaults;
         // Noting begins before the ring is made: a member that finds its pause over takes a ticket, and the next life must know it.
         core.note_changes();
         core.rebuild();
@@ -280,6 +317,7 @@ impl Core {
             }
         }
         self.ready.rebuild_ring(&self.config, self.now);
+        self.timetable.rebuild();
     }
 
     fn relist_active(&mut self, slot: u32) {

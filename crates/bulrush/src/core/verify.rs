@@ -61,6 +61,7 @@ impl Core {
             }
             self.note(slot);
         }
+        self.mend_schedules();
         self.rebuild();
         for slot in slots {
             let job = self.jobs.get(slot);
@@ -83,6 +84,20 @@ impl Core {
             if self.changes.wanted {
                 self.changes.keys.push(key);
             }
+        }
+    }
+
+    /// A schedule that must not fire stands nowhere.
+    fn mend_schedules(&mut self) {
+        let mut mended = Vec::new();
+        for (id, schedule) in &mut self.timetable.all {
+            let spent = schedule.spec.limit.is_some_and(|limit| schedule.state.fired >= limit);
+            if (!schedule.spec.enabled || spent) && schedule.state.next.take().is_some() {
+                mended.push(id.clone());
+            }
+        }
+        for id in mended {
+            self.note_schedule(&id, false);
         }
     }
 
@@ -224,6 +239,23 @@ impl Core {
                     name.unwrap_or("(none)")
                 )
             });
+        }
+        for (id, schedule) in &self.timetable.all {
+            let (spec, state) = (&schedule.spec, &schedule.state);
+            let listed = state.next.is_some_and(|next| self.timetable.due.contains(&(next, id.clone())));
+            expect(state.next.is_some() == listed, 8, &|| {
+                format!("schedule {id} stands at {:?} and is not listed there", state.next)
+            });
+            expect(spec.enabled || state.next.is_none(), 8, &|| {
+                format!("schedule {id} is disabled and stands at {:?}", state.next)
+            });
+            expect(spec.limit.is_none_or(|limit| state.fired < limit) || state.next.is_none(), 8, &|| {
+                format!("schedule {id} has reached its limit and stands at {:?}", state.next)
+            });
+        }
+        for (slot, id) in &self.timetable.due {
+            let stands = self.timetable.all.get(id).is_some_and(|it| it.state.next == Some(*slot));
+            expect(stands, 8, &|| format!("schedule {id} is listed at {slot} and does not stand there"));
         }
         for (key, held) in self.dedup.iter() {
             expect(self.is_held(held), 7, &|| {

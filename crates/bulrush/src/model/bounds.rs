@@ -30,6 +30,8 @@ pub struct Bounds {
     pub call_items: usize,
     /// All payloads of one call, bytes.
     pub call_bytes: usize,
+    /// Shortest time between two slots of a schedule, ms.
+    pub schedule_interval_ms: u64,
 }
 
 impl Default for Bounds {
@@ -46,6 +48,7 @@ impl Default for Bounds {
             label_bytes: 256,
             call_items: 1_000,
             call_bytes: 4 << 20,
+            schedule_interval_ms: 1_000,
         }
     }
 }

@@ -3,6 +3,8 @@
 //! A record is `version, state, flags, flags, name, numbers…, optional parts…, payload`. Numbers are LEB128; times are deltas from
 //! the creation. The first two bytes stand at fixed places, so a script can read and change the state without parsing. Payloads are
 //! copied byte for byte and never looked into. A reader refuses what it does not know; see [`DecodeError`].
+//!
+//! Version 2 is version 1 with the slot of a schedule at its end. Jobs of no schedule are written as version 1, which older readers know.
 
 use std::sync::Arc;
 
@@ -10,11 +12,14 @@ use bytes::Bytes;
 
 use super::{
     Attempt, Backoff, ChildFailure, Curve, Dedup, ErrorKind, Jitter, JobError, JobId, JobState, NewChild,
-    NewJob, Owner, Parent, Progress, QueueName, Spec, Status, Token, When, WorkerId, no_tags,
+    NewJob, Owner, Parent, Progress, QueueName, ScheduleId, ScheduleSlot, Spec, Status, Token, When,
+    WorkerId, no_tags,
 };
 
-/// Version of the record format, its first byte.
+/// Version of the record format, its first byte, of a job that no schedule has added.
 const VERSION: u8 = 1;
+/// Version of the record format of a schedule's job.
+const VERSION_SCHEDULED: u8 = 2;
 
 /// Bytes that are no record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -27,7 +32,7 @@ pub enum DecodeError {
     Invalid(&'static str),
     /// It was written by a newer version.
     #[error(
-        "the record has format {0}, this version reads format {VERSION}; upgrade before you open this store"
+        "the record has format {0}, this version reads formats up to {VERSION_SCHEDULED}; upgrade before you open this store"
     )]
     Version(u8),
 }
@@ -92,6 +97,12 @@ impl<'a> Reader<'a> {
         self.at = end;
         Ok(slice)
     }
+    /// What has not been read, which is then.
+    pub fn rest(&mut self) -> &'a [u8] {
+        let rest = &self.bytes[self.at..];
+        self.at = self.bytes.len();
+        rest
+    }
     pub fn u8(&mut self) -> Result<u8, DecodeError> {
         Ok(self.take(1)?[0])
     }
@@ -142,6 +153,9 @@ impl<'a> Reader<'a> {
     pub fn job_id(&mut self) -> Result<JobId, DecodeError> {
         JobId::new(self.str()?).map_err(|_| DecodeError::Invalid("job id"))
     }
+    pub fn schedule_id(&mut self) -> Result<ScheduleId, DecodeError> {
+        ScheduleId::new(self.str()?).map_err(|_| DecodeError::Invalid("schedule id"))
+    }
     pub fn queue(&mut self) -> Result<QueueName, DecodeError> {
         QueueName::new(self.str()?).map_err(|_| DecodeError::Invalid("queue name"))
     }
@@ -186,7 +200,8 @@ pub(crate) fn encode_record(out: &mut Vec<u8>, spec: &Spec, status: &Status) {
         | bit(!status.errors.is_empty(), flag::ERRORS)
         | bit(status.settled_by.is_some(), flag::SETTLED)
         | bit(status.log_lines > 0, flag::LOGS);
-    out.extend_from_slice(&[VERSION, status.state.code(), flags as u8, (flags >> 8) as u8]);
+    let version = if spec.schedule.is_some() { VERSION_SCHEDULED } else { VERSION };
+    out.extend_from_slice(&[version, status.state.code(), flags as u8, (flags >> 8) as u8]);
     let mut w = Writer(out);
     w.str(&spec.name);
     w.u32(spec.priority);
@@ -256,6 +271,9 @@ pub(crate) fn encode_record(out: &mut Vec<u8>, spec: &Spec, status: &Status) {
     if status.log_lines > 0 {
         w.u32(status.log_lines);
     }
+    if let Some(slot) = &spec.schedule {
+        encode_slot(&mut w, slot);
+    }
 }
 
 /// Reads what [`encode_record`] wrote; what follows it in the reader is left there.
@@ -265,7 +283,7 @@ pub(crate) fn decode_record(
     data: Bytes,
 ) -> Result<(Spec, Status), DecodeError> {
     let version = r.u8()?;
-    if version != VERSION {
+    if !matches!(version, VERSION | VERSION_SCHEDULED) {
         return Err(DecodeError::Version(version));
     }
     let state = JobState::from_code(r.u8()?).ok_or(DecodeError::Invalid("state"))?;
@@ -325,6 +343,7 @@ pub(crate) fn decode_record(
     }
     let settled_by = has(flag::SETTLED).then(|| r.token()).transpose()?;
     let log_lines = if has(flag::LOGS) { r.u32()? } else { 0 };
+    let schedule = (version == VERSION_SCHEDULED).then(|| decode_slot(r)).transpose()?.map(Arc::new);
     let lifo = has(flag::LIFO);
     let spec = Spec {
         id,
@@ -341,6 +360,7 @@ pub(crate) fn decode_record(
         dedup,
         parent,
         traceparent,
+        schedule,
     };
     let status = Status {
         state,
@@ -489,6 +509,15 @@ fn decode_dedup(r: &mut Reader<'_>) -> Result<Dedup, DecodeError> {
     Ok(Dedup { key: r.str()?.into(), ttl_ms: r.opt(Reader::u64)?, fingerprint: r.opt(Reader::u64)? })
 }
 
+pub(crate) fn encode_slot(w: &mut Writer<'_>, slot: &ScheduleSlot) {
+    w.str(slot.schedule.as_str());
+    w.u64(slot.slot);
+}
+
+pub(crate) fn decode_slot(r: &mut Reader<'_>) -> Result<ScheduleSlot, DecodeError> {
+    Ok(ScheduleSlot { schedule: r.schedule_id()?, slot: r.u64()? })
+}
+
 pub(crate) fn child_failure_code(policy: ChildFailure) -> u8 {
     match policy {
         ChildFailure::Fail => 0,
@@ -520,6 +549,9 @@ pub(crate) fn error_kind_code(kind: ErrorKind) -> u8 {
 pub(crate) fn error_kind(code: u8) -> Result<ErrorKind, DecodeError> {
     ERROR_KINDS.get(usize::from(code)).copied().ok_or(DecodeError::Invalid("error kind"))
 }
+
+mod schedule;
+pub(crate) use schedule::{ScheduleParts, decode_schedule, decode_schedule_state, encode_schedule_state};
 
 #[cfg(test)]
 mod tests;

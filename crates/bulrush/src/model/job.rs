@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::new_job::ChildFailure;
-use super::{Backoff, Dedup, JobId, JobState, Millis, QueueName, Token, WorkerId};
+use super::{Backoff, Dedup, JobId, JobState, Millis, QueueName, ScheduleSlot, Token, WorkerId};
 
 /// What was asked for. Shared by reference from the producer to the handler; only an administrator changes it.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,6 +40,8 @@ pub struct Spec {
     pub parent: Option<Arc<Parent>>,
     /// W3C trace context of whoever added it.
     pub traceparent: Option<Arc<str>>,
+    /// Which slot of which schedule it is of.
+    pub schedule: Option<Arc<ScheduleSlot>>,
 }
 
 /// To whom a job belongs.

@@ -11,6 +11,7 @@ mod new_job;
 mod outcome;
 mod page;
 mod rollup;
+mod schedule;
 mod scope;
 mod state;
 mod token;
@@ -30,6 +31,10 @@ pub use new_job::{CheckError, ChildFailure, Dedup, NewChild, NewJob, When};
 pub use outcome::{Finished, Outcome, Taken};
 pub use page::{Counts, JobFilter, JobPage, PageRequest};
 pub use rollup::{HISTOGRAM_BOUNDS_MS, Histogram, Rollup};
+pub use schedule::{
+    InvalidScheduleId, JobTemplate, Missed, Overlap, Recurrence, ScheduleError, ScheduleId, SchedulePage,
+    ScheduleSlot, ScheduleSpec, ScheduleState, ScheduleView,
+};
 pub use scope::Scope;
 pub use state::{Cause, JobState};
 pub use token::{Token, WorkerId};

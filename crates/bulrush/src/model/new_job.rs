@@ -101,6 +101,7 @@ impl NewJob {
                 dedup: None,
                 parent: None,
                 traceparent: None,
+                schedule: None,
             },
             default_priority: true,
             when: When::Now,

@@ -210,8 +210,8 @@ pub enum AdminCommand {
         /// At most so many, up to 1,000.
         limit: usize,
     },
-    /// Remove everything but the settings and what other queues must still be told; refused while live workers run jobs of it,
-    /// unless forced.
+    /// Remove everything, schedules too, but the settings and what other queues must still be told; refused while live workers run jobs of
+    /// it, unless forced. Default schedules that are asked for afterwards are made again.
     Obliterate {
         /// Even under live workers: what they run is lost to them.
         force: bool,

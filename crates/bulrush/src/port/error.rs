@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{BoundError, CheckError, InvalidId, InvalidName, JobState};
+use crate::model::{
+    BoundError, CheckError, InvalidId, InvalidName, InvalidScheduleId, JobState, ScheduleError,
+};
 
 /// Result of a call to a backend.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -25,6 +27,12 @@ pub enum Error {
     /// A job id is not allowed.
     #[error(transparent)]
     Id(#[from] InvalidId),
+    /// An id of a schedule is not allowed.
+    #[error(transparent)]
+    ScheduleId(#[from] InvalidScheduleId),
+    /// A schedule cannot be as it is asked for.
+    #[error(transparent)]
+    Schedule(#[from] ScheduleError),
     /// Queue settings that cannot be used.
     #[error("the queue cannot be set like this: {}", problems.join("; "))]
     Config {

@@ -11,6 +11,7 @@ mod command;
 mod condition;
 mod error;
 mod reply;
+mod schedule;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -27,9 +28,13 @@ pub use reply::{
     Reason, RenewReply, ResumeReply, ServerUsage, Settled, StepReply, Totals, VerifyPage, WorkerState,
 };
 
+pub use schedule::{
+    DueSchedules, Fire, FireReply, Fired, Put, PutOutcome, PutReply, ScheduleChange, ScheduleResult,
+};
+
 use crate::model::{
     Child, EventPage, Finished, JobId, JobPage, JobView, Millis, NewJob, PageRequest, QueueConfig, QueueName,
-    Rollup, Scope,
+    Rollup, ScheduleId, SchedulePage, ScheduleSpec, ScheduleView, Scope,
 };
 
 /// A boxed future, so that backends can be chosen at run time. One is made per batch, not per job.
@@ -185,8 +190,60 @@ pub trait Maintain: Send + Sync {
     fn acknowledge<'a>(&'a self, queue: &'a QueueName, entries: Vec<u64>) -> BoxFuture<'a, Result<()>>;
 }
 
+/// Keeps schedules, and fires them.
+pub trait Schedules: Send + Sync {
+    /// Makes a schedule be as it is asked for, or makes it if it was never there.
+    ///
+    /// What is there already as it is asked for stays as it is, down to its revision and next slot. As long as its timing (recurrence, start,
+    /// end, limit, enabled) stays, so does its next slot; a new timing counts from now on.
+    ///
+    /// # Errors
+    /// [`Error::Schedule`] for one that cannot be as it is asked for, one that would never fire among them; nothing was changed.
+    fn put_schedule<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        scope: &'a Scope,
+        spec: ScheduleSpec,
+        put: Put,
+    ) -> BoxFuture<'a, Result<PutReply>>;
+    /// Removes, enables or disables schedules; one answer each, in the order given. One that is enabled goes on with its first slot from now
+    /// on: those that passed meanwhile are no missed ones. The jobs that schedules have added stay.
+    fn change_schedules<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        scope: &'a Scope,
+        ids: Vec<ScheduleId>,
+        change: ScheduleChange,
+    ) -> BoxFuture<'a, Result<Vec<ScheduleResult>>>;
+    /// Schedules by id, in the order asked; none for unknown ones and for those outside `scope`.
+    fn get_schedules<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        scope: &'a Scope,
+        ids: Vec<ScheduleId>,
+    ) -> BoxFuture<'a, Result<Vec<Option<ScheduleView>>>>;
+    /// Schedules within `scope` by id, from the one after `after` on: at most `limit` (up to 1,000), and as many as a call may carry.
+    fn list_schedules<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        scope: &'a Scope,
+        after: Option<ScheduleId>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<SchedulePage>>;
+    /// Schedules whose next slot has come, by slot: at most `limit` (up to 1,000), and as many as a call may carry.
+    fn due_schedules<'a>(&'a self, queue: &'a QueueName, limit: usize)
+    -> BoxFuture<'a, Result<DueSchedules>>;
+    /// Fires slots: adds each one's job and moves its schedule on, in one step, and only where the schedule still stands at the slot and
+    /// revision told. So whoever asks, and however often, each slot fires once. A depth limit does not hold these jobs back.
+    ///
+    /// The items of a call are carried out in order; one may go on where one before it has moved its schedule.
+    fn fire<'a>(&'a self, queue: &'a QueueName, fires: Vec<Fire>) -> BoxFuture<'a, Result<FireReply>>;
+    /// Waits until a schedule is due, be it one that is put meanwhile; or until `until`. May end early.
+    fn wait_due<'a>(&'a self, queue: &'a QueueName, until: Millis) -> BoxFuture<'a, Result<()>>;
+}
+
 /// All roles together, and the end.
-pub trait Backend: Enqueue + Inspect + Work + Maintain {
+pub trait Backend: Enqueue + Inspect + Work + Maintain + Schedules {
     /// What kind of backend, for reports: `memory`, `file`, `redis`.
     fn kind(&self) -> &'static str;
     /// Whether a call can be carried out and its answer be lost, so that callers must be ready to repeat it.

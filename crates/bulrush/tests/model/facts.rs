@@ -1,9 +1,12 @@
 //! A store in a few maps: it keeps the facts of a queue and gives them back to build the queue anew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bulrush::core::{Core, Fact, FactSink, Held, Meta, Restore, Running};
-use bulrush::model::{Child, ChildFailure, Millis, QueueConfig, QueueName, Rollup, Spec, Status};
+use bulrush::model::{
+    Child, ChildFailure, Millis, QueueConfig, QueueName, Rollup, ScheduleId, ScheduleSpec, ScheduleState,
+    Spec, Status,
+};
 use bulrush::port::OutboxEntry;
 use bytes::Bytes;
 
@@ -19,6 +22,9 @@ pub struct Store {
     members: BTreeMap<Option<String>, (Millis, Option<u64>)>,
     rate: BTreeMap<Millis, u32>,
     rollups: BTreeMap<(bool, Millis), Rollup>,
+    schedules: BTreeMap<ScheduleId, ScheduleSpec>,
+    schedule_states: BTreeMap<ScheduleId, (bool, ScheduleState)>,
+    defaults: BTreeSet<ScheduleId>,
     config: QueueConfig,
     meta: Meta,
 }
@@ -49,6 +55,20 @@ impl FactSink for Store {
             }
             Fact::Rate { at, starts } => drop(self.rate.insert(at, starts)),
             Fact::Rollup { hourly, rollup } => drop(self.rollups.insert((hourly, rollup.at), rollup.clone())),
+            Fact::Schedule { id, spec: Some(spec) } => {
+                // Whether it is enabled has a fact of its own.
+                let spec = ScheduleSpec { enabled: true, ..spec.clone() };
+                self.schedules.insert(id.clone(), spec);
+            }
+            Fact::Schedule { id, spec: None } => {
+                self.schedules.remove(id);
+                self.schedule_states.remove(id);
+            }
+            Fact::ScheduleState { id, enabled, state } => {
+                self.schedule_states.insert(id.clone(), (enabled, state.clone()));
+            }
+            Fact::DefaultSchedule { id, known: true } => drop(self.defaults.insert(id.clone())),
+            Fact::DefaultSchedule { id, known: false } => drop(self.defaults.remove(id)),
             Fact::Config(config) => self.config = config.clone(),
             Fact::Meta(meta) => self.meta = meta,
         }
@@ -85,6 +105,15 @@ impl Store {
         }
         for ((hourly, _), rollup) in &self.rollups {
             restore.rollup(*hourly, rollup.clone());
+        }
+        for (id, spec) in &self.schedules {
+            restore.schedule(id, Some(spec.clone()));
+        }
+        for (id, (enabled, state)) in &self.schedule_states {
+            restore.schedule_state(id, *enabled, state.clone());
+        }
+        for id in &self.defaults {
+            restore.default_schedule(id, true);
         }
         restore.config(self.config.clone());
         restore.meta(self.meta);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bulrush::clock::ManualClock;
 use bulrush::core::{Command, Core, Reply};
-use bulrush::model::{Millis, QueueConfig, QueueName};
+use bulrush::model::{Millis, QueueConfig, QueueName, Scope};
 use bulrush::port::{AdminCommand, Backend, Error, OutboxEntry, ServerFault};
 
 use crate::happening::QUEUES;
@@ -173,6 +173,18 @@ impl Pair {
             }
             Command::Get(ids) => Reply::Get(backend.get(name, &ids).await?),
             Command::Page(request) => Reply::Page(backend.page(name, request).await?),
+            // The backend finds out by itself which slot comes first.
+            Command::PutSchedule(spec, _, put) => {
+                Reply::PutSchedule(Box::new(backend.put_schedule(name, &Scope::All, *spec, put).await?))
+            }
+            Command::ChangeSchedules(ids, change, _) => {
+                Reply::ChangeSchedules(backend.change_schedules(name, &Scope::All, ids, change).await?)
+            }
+            Command::Fire(fires) => Reply::Fire(backend.fire(name, fires).await?),
+            Command::DueSchedules(limit) => Reply::DueSchedules(backend.due_schedules(name, limit).await?),
+            Command::ListSchedules(after, limit) => {
+                Reply::ListSchedules(backend.list_schedules(name, &Scope::All, after, limit).await?)
+            }
         })
     }
 
@@ -218,6 +230,7 @@ fn take_outbox(reply: &mut Reply) -> Vec<OutboxEntry> {
         Reply::Maintain(reply) => std::mem::take(&mut reply.outbox),
         Reply::Admin(reply) => std::mem::take(&mut reply.outbox),
         Reply::Deliver(entries) => std::mem::take(entries),
+        Reply::Fire(reply) => std::mem::take(&mut reply.outbox),
         _ => Vec::new(),
     }
 }

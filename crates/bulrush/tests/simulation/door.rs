@@ -8,12 +8,13 @@ use std::time::Duration;
 use bulrush::clock::Clock;
 use bulrush::model::{
     Child, EventPage, Finished, JobId, JobPage, JobState, JobView, Millis, NewJob, PageRequest, QueueConfig,
-    QueueName, Rollup, Scope, Taken, Token, WorkerId,
+    QueueName, Rollup, ScheduleId, SchedulePage, ScheduleSpec, ScheduleView, Scope, Taken, Token, WorkerId,
 };
 use bulrush::port::{
-    AddReply, AdminCommand, AdminReply, AdminResult, Backend, BoxFuture, Delivery, Enqueue, Explanation,
-    Inspect, Maintain, Maintained, OutboxEntry, QueueInfo, Renew, RenewReply, Result, Resume, ResumeReply,
-    Settled, Step, StepReply, Update, VerifyPage, Work, WorkerState,
+    AddReply, AdminCommand, AdminReply, AdminResult, Backend, BoxFuture, Delivery, DueSchedules, Enqueue,
+    Explanation, Fire, FireReply, Inspect, Maintain, Maintained, OutboxEntry, Put, PutReply, QueueInfo,
+    Renew, RenewReply, Result, Resume, ResumeReply, ScheduleChange, ScheduleResult, Schedules, Settled, Step,
+    StepReply, Update, VerifyPage, Work, WorkerState,
 };
 use futures_util::FutureExt;
 
@@ -357,6 +358,18 @@ impl Inspect for Door {
         workers() -> Vec<WorkerState>;
         explain(job: &'a JobId) -> Option<Explanation>;
         verify(cursor: u64, repair: bool) -> VerifyPage;
+    }
+}
+
+impl Schedules for Door {
+    reads! {
+        put_schedule(scope: &'a Scope, spec: ScheduleSpec, put: Put) -> PutReply;
+        change_schedules(scope: &'a Scope, ids: Vec<ScheduleId>, change: ScheduleChange) -> Vec<ScheduleResult>;
+        get_schedules(scope: &'a Scope, ids: Vec<ScheduleId>) -> Vec<Option<ScheduleView>>;
+        list_schedules(scope: &'a Scope, after: Option<ScheduleId>, limit: usize) -> SchedulePage;
+        due_schedules(limit: usize) -> DueSchedules;
+        fire(fires: Vec<Fire>) -> FireReply;
+        wait_due(until: Millis) -> ();
     }
 }
 

@@ -8,12 +8,13 @@ use bulrush::clock::Clock;
 use bulrush::core::{Core, Fact, FactSink};
 use bulrush::model::{
     Child, EventPage, JobId, JobPage, JobView, Millis, NewJob, PageRequest, QueueConfig, QueueName, Rollup,
-    Scope,
+    ScheduleId, SchedulePage, ScheduleSpec, ScheduleView, Scope,
 };
 use bulrush::port::{
-    AddReply, AdminCommand, AdminReply, Backend, BoxFuture, Enqueue, Explanation, Inspect, Maintain,
-    Maintained, OutboxEntry, QueueInfo, Renew, RenewReply, Result, Resume, ResumeReply, Settled, Step,
-    StepReply, Update, VerifyPage, Work, WorkerState,
+    AddReply, AdminCommand, AdminReply, Backend, BoxFuture, DueSchedules, Enqueue, Explanation, Fire,
+    FireReply, Inspect, Maintain, Maintained, OutboxEntry, Put, PutReply, QueueInfo, Renew, RenewReply,
+    Result, Resume, ResumeReply, ScheduleChange, ScheduleResult, Schedules, Settled, Step, StepReply, Update,
+    VerifyPage, Work, WorkerState,
 };
 use tokio::sync::Notify;
 
@@ -226,6 +227,65 @@ impl Maintain for Kept {
     }
     fn acknowledge<'a>(&'a self, q: &'a QueueName, entries: Vec<u64>) -> BoxFuture<'a, Result<()>> {
         self.run(q, move |core, now| core.acknowledge(&entries, now))
+    }
+}
+
+impl Schedules for Kept {
+    fn put_schedule<'a>(
+        &'a self,
+        q: &'a QueueName,
+        scope: &'a Scope,
+        spec: ScheduleSpec,
+        put: Put,
+    ) -> BoxFuture<'a, Result<PutReply>> {
+        self.run(q, move |core, now| {
+            let first = spec.first_slot(core.latest(now))?;
+            core.put_schedule(scope, spec, first, put, now)
+        })
+    }
+    fn change_schedules<'a>(
+        &'a self,
+        q: &'a QueueName,
+        scope: &'a Scope,
+        ids: Vec<ScheduleId>,
+        change: ScheduleChange,
+    ) -> BoxFuture<'a, Result<Vec<ScheduleResult>>> {
+        self.run(q, move |core, now| {
+            let first = |view: &ScheduleView, now| view.slot_after(now).ok().flatten();
+            core.change_schedules(scope, &ids, change, first, now)
+        })
+    }
+    fn get_schedules<'a>(
+        &'a self,
+        q: &'a QueueName,
+        scope: &'a Scope,
+        ids: Vec<ScheduleId>,
+    ) -> BoxFuture<'a, Result<Vec<Option<ScheduleView>>>> {
+        self.run(q, move |core, _| Ok(ids.iter().map(|id| core.schedule(scope, id)).collect()))
+    }
+    fn list_schedules<'a>(
+        &'a self,
+        q: &'a QueueName,
+        scope: &'a Scope,
+        after: Option<ScheduleId>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<SchedulePage>> {
+        self.run(q, move |core, _| Ok(core.list_schedules(scope, after.as_ref(), limit)))
+    }
+    fn due_schedules<'a>(&'a self, q: &'a QueueName, limit: usize) -> BoxFuture<'a, Result<DueSchedules>> {
+        self.run(q, move |core, now| Ok(core.due_schedules(limit, now)))
+    }
+    fn fire<'a>(&'a self, q: &'a QueueName, fires: Vec<Fire>) -> BoxFuture<'a, Result<FireReply>> {
+        self.run(q, move |core, now| core.fire(&fires, now))
+    }
+    fn wait_due<'a>(&'a self, queue: &'a QueueName, until: Millis) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            // Nobody rings here: whoever waits looks again soon.
+            let next = self.cell(queue).state().0.next_slot().unwrap_or(until);
+            let soon = self.clock.now() + 1_000;
+            self.clock.sleep_until(next.min(until).min(soon)).await;
+            Ok(())
+        })
     }
 }
 

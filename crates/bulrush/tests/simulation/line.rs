@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use bulrush::model::{
     Child, EventPage, Finished, JobId, JobPage, JobView, Millis, NewJob, PageRequest, QueueConfig, QueueName,
-    Rollup, Scope,
+    Rollup, ScheduleId, SchedulePage, ScheduleSpec, ScheduleView, Scope,
 };
 use bulrush::port::{
-    AddReply, AdminCommand, AdminReply, Backend, BoxFuture, Enqueue, Error, Explanation, Inspect, Maintain,
-    Maintained, OutboxEntry, QueueInfo, Renew, RenewReply, Result, Resume, ResumeReply, Settled, Step,
-    StepReply, Update, VerifyPage, Work, WorkerState,
+    AddReply, AdminCommand, AdminReply, Backend, BoxFuture, DueSchedules, Enqueue, Error, Explanation, Fire,
+    FireReply, Inspect, Maintain, Maintained, OutboxEntry, Put, PutReply, QueueInfo, Renew, RenewReply,
+    Result, Resume, ResumeReply, ScheduleChange, ScheduleResult, Schedules, Settled, Step, StepReply, Update,
+    VerifyPage, Work, WorkerState,
 };
 use tokio::time::sleep;
 
@@ -291,6 +292,50 @@ impl Maintain for Line {
             let (queue, source, entries) = (queue.clone(), source.clone(), entries.clone());
             Box::pin(async move { backend.deliver(&queue, &source, entries).await })
         }))
+    }
+}
+
+impl Schedules for Line {
+    fn put_schedule<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        scope: &'a Scope,
+        spec: ScheduleSpec,
+        put: Put,
+    ) -> BoxFuture<'a, Result<PutReply>> {
+        let (queue, scope) = (queue.clone(), scope.clone());
+        Box::pin(self.write(move |backend| {
+            let (queue, scope, spec) = (queue.clone(), scope.clone(), spec.clone());
+            Box::pin(async move { backend.put_schedule(&queue, &scope, spec, put).await })
+        }))
+    }
+    fn change_schedules<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        scope: &'a Scope,
+        ids: Vec<ScheduleId>,
+        change: ScheduleChange,
+    ) -> BoxFuture<'a, Result<Vec<ScheduleResult>>> {
+        let (queue, scope) = (queue.clone(), scope.clone());
+        Box::pin(self.write(move |backend| {
+            let (queue, scope, ids) = (queue.clone(), scope.clone(), ids.clone());
+            Box::pin(async move { backend.change_schedules(&queue, &scope, ids, change).await })
+        }))
+    }
+    reads! {
+        get_schedules(scope: &'a Scope, ids: Vec<ScheduleId>) -> Vec<Option<ScheduleView>>;
+        list_schedules(scope: &'a Scope, after: Option<ScheduleId>, limit: usize) -> SchedulePage;
+        due_schedules(limit: usize) -> DueSchedules;
+    }
+    writes! { fire(fires: Vec<Fire>) -> FireReply; }
+
+    fn wait_due<'a>(&'a self, queue: &'a QueueName, until: Millis) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            self.read(Box::pin(async { Ok(()) })).await?;
+            let answer = self.store.backend.wait_due(queue, until).await;
+            self.process.runs().await;
+            if self.store.is_away() { Err(cut()) } else { answer }
+        })
     }
 }
 

@@ -9,12 +9,13 @@ use bulrush::backend::{connect, connect_with};
 use bulrush::clock::{Clock, ManualClock};
 use bulrush::model::{
     Child, EventPage, JobId, JobPage, JobState, JobView, Millis, NewJob, PageRequest, QueueConfig, QueueName,
-    Rollup,
+    Rollup, ScheduleId, SchedulePage, ScheduleSpec, ScheduleView, Scope,
 };
 use bulrush::port::{
-    AddReply, AdminCommand, AdminReply, Backend, BoxFuture, Enqueue, Error, Explanation, Inspect, Maintain,
-    Maintained, OutboxEntry, QueueInfo, Renew, RenewReply, Result, Resume, ResumeReply, Settled, Step,
-    StepReply, Update, VerifyPage, Work, WorkerState,
+    AddReply, AdminCommand, AdminReply, Backend, BoxFuture, DueSchedules, Enqueue, Error, Explanation, Fire,
+    FireReply, Inspect, Maintain, Maintained, OutboxEntry, Put, PutReply, QueueInfo, Renew, RenewReply,
+    Result, Resume, ResumeReply, ScheduleChange, ScheduleResult, Schedules, Settled, Step, StepReply, Update,
+    VerifyPage, Work, WorkerState,
 };
 use bulrush::{Client, Job, Queue, WorkerOptions};
 use serde::{Deserialize, Serialize};
@@ -318,6 +319,18 @@ impl Maintain for Probe {
         admin_within(scope: &'a bulrush::model::Scope, command: AdminCommand) -> AdminReply;
         deliver(source: &'a QueueName, entries: Vec<OutboxEntry>) -> Vec<OutboxEntry>;
         acknowledge(entries: Vec<u64>) -> ();
+    }
+}
+
+impl Schedules for Probe {
+    passed_on! {
+        put_schedule(scope: &'a Scope, spec: ScheduleSpec, put: Put) -> PutReply;
+        change_schedules(scope: &'a Scope, ids: Vec<ScheduleId>, change: ScheduleChange) -> Vec<ScheduleResult>;
+        get_schedules(scope: &'a Scope, ids: Vec<ScheduleId>) -> Vec<Option<ScheduleView>>;
+        list_schedules(scope: &'a Scope, after: Option<ScheduleId>, limit: usize) -> SchedulePage;
+        due_schedules(limit: usize) -> DueSchedules;
+        fire(fires: Vec<Fire>) -> FireReply;
+        wait_due(until: Millis) -> ();
     }
 }
 

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use bulrush::model::{
     Child, EventPage, JobId, JobPage, JobView, Millis, NewJob, PageRequest, QueueConfig, QueueName, Rollup,
-    Scope,
+    ScheduleId, SchedulePage, ScheduleSpec, ScheduleView, Scope,
 };
 use bulrush::port::{
-    AddReply, AdminCommand, AdminReply, Backend, BoxFuture, Enqueue, Explanation, Inspect, Maintain,
-    Maintained, OutboxEntry, QueueInfo, Renew, RenewReply, Result, Resume, ResumeReply, Settled, Step,
-    StepReply, Update, VerifyPage, Work, WorkerState,
+    AddReply, AdminCommand, AdminReply, Backend, BoxFuture, DueSchedules, Enqueue, Explanation, Fire,
+    FireReply, Inspect, Maintain, Maintained, OutboxEntry, Put, PutReply, QueueInfo, Renew, RenewReply,
+    Result, Resume, ResumeReply, ScheduleChange, ScheduleResult, Schedules, Settled, Step, StepReply, Update,
+    VerifyPage, Work, WorkerState,
 };
 
 /// Passes everything on but the ends of jobs.
@@ -164,6 +165,57 @@ impl Maintain for Mute {
     }
     fn acknowledge<'a>(&'a self, queue: &'a QueueName, entries: Vec<u64>) -> BoxFuture<'a, Result<()>> {
         self.inner.acknowledge(queue, entries)
+    }
+}
+
+impl Schedules for Mute {
+    fn put_schedule<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        scope: &'a Scope,
+        spec: ScheduleSpec,
+        put: Put,
+    ) -> BoxFuture<'a, Result<PutReply>> {
+        self.inner.put_schedule(queue, scope, spec, put)
+    }
+    fn change_schedules<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        scope: &'a Scope,
+        ids: Vec<ScheduleId>,
+        change: ScheduleChange,
+    ) -> BoxFuture<'a, Result<Vec<ScheduleResult>>> {
+        self.inner.change_schedules(queue, scope, ids, change)
+    }
+    fn get_schedules<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        scope: &'a Scope,
+        ids: Vec<ScheduleId>,
+    ) -> BoxFuture<'a, Result<Vec<Option<ScheduleView>>>> {
+        self.inner.get_schedules(queue, scope, ids)
+    }
+    fn list_schedules<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        scope: &'a Scope,
+        after: Option<ScheduleId>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<SchedulePage>> {
+        self.inner.list_schedules(queue, scope, after, limit)
+    }
+    fn due_schedules<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<DueSchedules>> {
+        self.inner.due_schedules(queue, limit)
+    }
+    fn fire<'a>(&'a self, queue: &'a QueueName, fires: Vec<Fire>) -> BoxFuture<'a, Result<FireReply>> {
+        self.inner.fire(queue, fires)
+    }
+    fn wait_due<'a>(&'a self, queue: &'a QueueName, until: Millis) -> BoxFuture<'a, Result<()>> {
+        self.inner.wait_due(queue, until)
     }
 }
 

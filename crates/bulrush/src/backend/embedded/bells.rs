@@ -17,11 +17,13 @@ pub(super) struct Bells {
     pub idle: AtomicUsize,
     /// There are new events.
     pub events: Notify,
+    /// A schedule is due sooner than the ones before.
+    pub schedules: Notify,
 }
 
 impl Bells {
-    /// Wakes so many workers, and those who read events if there are any.
-    pub fn ring(&self, wakes: usize, spoke: bool) {
+    /// Wakes so many workers, those who read events if there are any, and those who wait for a schedule if one is due sooner.
+    pub fn ring(&self, wakes: usize, spoke: bool, sooner: bool) {
         // One stored permit is enough: who takes it and finds more than it can do passes the word on.
         for _ in 0..wakes.min(self.idle.load(Ordering::Acquire).max(1)) {
             self.work.notify_one();
@@ -29,12 +31,16 @@ impl Bells {
         if spoke {
             self.events.notify_waiters();
         }
+        if sooner {
+            self.schedules.notify_waiters();
+        }
     }
 
     /// Wakes everybody.
     pub fn ring_all(&self) {
         self.work.notify_waiters();
         self.events.notify_waiters();
+        self.schedules.notify_waiters();
     }
 }
 

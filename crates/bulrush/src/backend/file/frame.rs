@@ -9,8 +9,9 @@ use bytes::Bytes;
 
 use crate::core::{Core, ExportCursor, Fact, FactSink, Held, Meta, Restore, Running};
 use crate::model::codec::{
-    DecodeError, Reader, Writer, child_failure, child_failure_code, decode_new_job, decode_record,
-    encode_new_job, encode_record,
+    DecodeError, Reader, ScheduleParts, Writer, child_failure, child_failure_code, decode_new_job,
+    decode_record, decode_schedule, decode_schedule_state, encode_new_job, encode_record,
+    encode_schedule_state,
 };
 use crate::model::{Child, ChildState, Histogram, QueueName, Rollup};
 use crate::port::{Delivery, OutboxEntry, Totals};
@@ -28,6 +29,9 @@ mod code {
     pub const ROLLUP: u8 = 10;
     pub const CONFIG: u8 = 11;
     pub const META: u8 = 12;
+    pub const SCHEDULE: u8 = 13;
+    pub const SCHEDULE_STATE: u8 = 14;
+    pub const DEFAULT_SCHEDULE: u8 = 15;
 }
 
 /// Bytes of a frame's length.
@@ -189,6 +193,25 @@ fn encode_fact(out: &mut Vec<u8>, fact: &Fact<'_>) {
             encode_histogram(&mut w, &rollup.wait);
             encode_histogram(&mut w, &rollup.run);
         }
+        Fact::Schedule { id, spec } => {
+            w.u8(code::SCHEDULE);
+            w.str(id.as_str());
+            w.opt(*spec, |w, spec| {
+                let parts = ScheduleParts::of(spec);
+                w.bytes(&parts.timing);
+                w.bytes(&parts.rest);
+            });
+        }
+        Fact::ScheduleState { id, enabled, state } => {
+            w.u8(code::SCHEDULE_STATE);
+            w.str(id.as_str());
+            encode_schedule_state(&mut w, *enabled, state);
+        }
+        Fact::DefaultSchedule { id, known } => {
+            w.u8(code::DEFAULT_SCHEDULE);
+            w.str(id.as_str());
+            w.u8(u8::from(*known));
+        }
         Fact::Config(config) => {
             w.u8(code::CONFIG);
             // Settings are few and rarely change, so they are kept in the form that grows best. They are plain numbers and names,
@@ -258,6 +281,18 @@ fn decode_fact(r: &mut Reader<'_>, restore: &mut Restore) -> Result<(), DecodeEr
             };
             restore.rollup(hourly, rollup);
         }
+        code::SCHEDULE => {
+            let id = r.schedule_id()?;
+            // Whether it is enabled is told with its state.
+            let spec = r.opt(|r| decode_schedule(id.clone(), r.bytes()?, r.bytes()?, true))?;
+            restore.schedule(&id, spec);
+        }
+        code::SCHEDULE_STATE => {
+            let id = r.schedule_id()?;
+            let (enabled, state) = decode_schedule_state(r)?;
+            restore.schedule_state(&id, enabled, state);
+        }
+        code::DEFAULT_SCHEDULE => restore.default_schedule(&r.schedule_id()?, r.u8()? != 0),
         code::CONFIG => {
             let config = serde_json::from_slice(r.bytes()?).map_err(|_| DecodeError::Invalid("settings"))?;
             restore.config(config);

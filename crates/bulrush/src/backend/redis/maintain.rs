@@ -159,7 +159,7 @@ fn put_flag(cmd: &mut Cmd, flag: bool) {
 }
 
 /// Appends whose jobs a command may touch: a letter, a tenant, a user.
-fn put_scope(cmd: &mut Cmd, scope: &Scope) {
+pub(super) fn put_scope(cmd: &mut Cmd, scope: &Scope) {
     let (letter, tenant, user) = match scope {
         Scope::All => (b"a", "", ""),
         Scope::Tenant(tenant) => (b"t", tenant.as_str(), ""),

@@ -28,6 +28,7 @@ mod record;
 mod replicas;
 mod reply;
 mod rollups;
+mod schedule;
 mod script;
 mod server;
 mod settings;

@@ -10,7 +10,7 @@
 //! spec             links, each only with its flag, in this order
 //!                    GROUP  name     OWNER  hash64 8, tenant, user     DEDUP  key, ttl u48 (0 none), has fingerprint u8, fingerprint 8
 //!                    PARENT queue, id, policy u8
-//!                  rest, LEB128: name, attempts, bits (time-out 1, back-off 2, tags 4, traceparent 8) and those
+//!                  rest, LEB128: name, attempts, bits (time-out 1, back-off 2, tags 4, traceparent 8, slot of a schedule 16) and those
 //! data             the payload; empty with BIG: then it is in the hash `data`
 //! status           attempts made u16 | SETTLED_RUN: u32 | RUN_AT: u48 | PROCESSED: u48 | RESULT: length u32, bytes |
 //!                  errors, oldest first, to the end:
@@ -29,8 +29,8 @@ use bytes::Bytes;
 use super::active::{Active, timeout_secs};
 use super::packed::{Damaged, Unpack, put_nonce, put_text, put_u16, put_u24, put_u32, put_u48, put_u64};
 use crate::model::codec::{
-    Reader, Writer, child_failure, child_failure_code, decode_backoff, encode_backoff, error_kind,
-    error_kind_code,
+    Reader, Writer, child_failure, child_failure_code, decode_backoff, decode_slot, encode_backoff,
+    encode_slot, error_kind, error_kind_code,
 };
 use crate::model::{
     Attempt, Dedup, ErrorKind, JobError, JobId, JobState, JobView, Millis, Owner, Parent, Progress,
@@ -65,6 +65,7 @@ mod bit {
     pub const BACKOFF: u8 = 1 << 1;
     pub const TAGS: u8 = 1 << 2;
     pub const TRACE: u8 = 1 << 3;
+    pub const SCHEDULE: u8 = 1 << 4;
 }
 
 /// Whether a job's payload is kept beside its record.
@@ -218,7 +219,8 @@ fn put_spec(out: &mut Vec<u8>, spec: &Spec) {
     w.u8(on(spec.timeout_ms.is_some(), bit::TIMEOUT)
         | on(spec.backoff.is_some(), bit::BACKOFF)
         | on(!spec.tags.is_empty(), bit::TAGS)
-        | on(spec.traceparent.is_some(), bit::TRACE));
+        | on(spec.traceparent.is_some(), bit::TRACE)
+        | on(spec.schedule.is_some(), bit::SCHEDULE));
     if let Some(timeout_ms) = spec.timeout_ms {
         w.u64(timeout_ms);
     }
@@ -231,6 +233,9 @@ fn put_spec(out: &mut Vec<u8>, spec: &Spec) {
     }
     if let Some(traceparent) = &spec.traceparent {
         w.str(traceparent);
+    }
+    if let Some(slot) = &spec.schedule {
+        encode_slot(&mut w, slot);
     }
 }
 
@@ -418,6 +423,7 @@ fn read_spec(
         no_tags()
     };
     let traceparent = (bits & bit::TRACE != 0).then(|| r.str().map(Arc::from)).transpose()?;
+    let schedule = (bits & bit::SCHEDULE != 0).then(|| decode_slot(&mut r)).transpose()?.map(Arc::new);
     if !r.is_at_end() {
         return Err(Damaged::Bad("end of the spec"));
     }
@@ -437,6 +443,7 @@ fn read_spec(
         dedup,
         parent,
         traceparent,
+        schedule,
     })
 }
 

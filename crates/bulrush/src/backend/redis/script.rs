@@ -21,19 +21,23 @@ use super::keys::{KEYS_OF_ADD, Keys};
 pub(super) enum Script {
     Add,
     Admin,
+    ChangeSchedules,
     Children,
     Configure,
     Deliver,
     Events,
     Explain,
+    Fire,
     Get,
     Info,
     Logs,
     Maintain,
     Page,
+    PutSchedule,
     Renew,
     Repair,
     Resume,
+    Schedules,
     Step,
     Update,
     Verify,
@@ -43,27 +47,41 @@ pub(super) enum Script {
 impl Script {
     /// Whether somebody relies on what it has written once it has answered.
     pub fn is_acknowledged(self) -> bool {
-        matches!(self, Self::Add | Self::Admin | Self::Configure | Self::Deliver | Self::Step)
+        matches!(
+            self,
+            Self::Add
+                | Self::Admin
+                | Self::ChangeSchedules
+                | Self::Configure
+                | Self::Deliver
+                | Self::Fire
+                | Self::PutSchedule
+                | Self::Step
+        )
     }
 }
 
 /// Every script with its text, in the order of the enumeration.
-const SCRIPTS: [(Script, &str); 19] = [
+const SCRIPTS: [(Script, &str); 23] = [
     (Script::Add, include_str!("lua/add.lua")),
     (Script::Admin, include_str!("lua/admin.lua")),
+    (Script::ChangeSchedules, include_str!("lua/change_schedules.lua")),
     (Script::Children, include_str!("lua/children.lua")),
     (Script::Configure, include_str!("lua/configure.lua")),
     (Script::Deliver, include_str!("lua/deliver.lua")),
     (Script::Events, include_str!("lua/events.lua")),
     (Script::Explain, include_str!("lua/explain.lua")),
+    (Script::Fire, include_str!("lua/fire.lua")),
     (Script::Get, include_str!("lua/get.lua")),
     (Script::Info, include_str!("lua/info.lua")),
     (Script::Logs, include_str!("lua/logs.lua")),
     (Script::Maintain, include_str!("lua/maintain.lua")),
     (Script::Page, include_str!("lua/page.lua")),
+    (Script::PutSchedule, include_str!("lua/put_schedule.lua")),
     (Script::Renew, include_str!("lua/renew.lua")),
     (Script::Repair, include_str!("lua/repair.lua")),
     (Script::Resume, include_str!("lua/resume.lua")),
+    (Script::Schedules, include_str!("lua/schedules.lua")),
     (Script::Step, include_str!("lua/step.lua")),
     (Script::Update, include_str!("lua/update.lua")),
     (Script::Verify, include_str!("lua/verify.lua")),
@@ -71,7 +89,7 @@ const SCRIPTS: [(Script, &str); 19] = [
 ];
 
 /// What scripts include.
-const PARTS: [(&str, &str); 18] = [
+const PARTS: [(&str, &str); 19] = [
     ("block_keep_call.lua", include_str!("lua/block_keep_call.lua")),
     ("block_open.lua", include_str!("lua/block_open.lua")),
     ("block_owners.lua", include_str!("lua/block_owners.lua")),
@@ -85,6 +103,7 @@ const PARTS: [(&str, &str); 18] = [
     ("part_moves.lua", include_str!("lua/part_moves.lua")),
     ("part_limit_seen.lua", include_str!("lua/part_limit_seen.lua")),
     ("part_limits.lua", include_str!("lua/part_limits.lua")),
+    ("part_schedule.lua", include_str!("lua/part_schedule.lua")),
     ("part_state.lua", include_str!("lua/part_state.lua")),
     (SERVER_TIME, include_str!("lua/part_time.lua")),
     ("part_trim.lua", include_str!("lua/part_trim.lua")),

@@ -83,7 +83,7 @@ prop_compose! {
         tags in vec(shared(), 0..4),
         dedup in of((shared(), of(number()), of(number()))),
         parent in of((queue(), job_id(), policy())),
-        traceparent in of(shared()),
+        traceparent in of(shared()), schedule in of((job_id(), number())),
     ) -> Spec {
         Spec {
             id, name, data, priority, attempts, lifo, timeout_ms, group, traceparent,
@@ -92,6 +92,9 @@ prop_compose! {
             tags: if tags.is_empty() { no_tags() } else { tags.into() },
             dedup: dedup.map(|(key, ttl_ms, fingerprint)| Arc::new(Dedup { key, ttl_ms, fingerprint })),
             parent: parent.map(|(queue, id, on_failure)| Arc::new(Parent { queue, id, on_failure })),
+            schedule: schedule.map(|(id, slot)| {
+                Arc::new(ScheduleSlot { schedule: ScheduleId::new(id.as_str()).unwrap(), slot })
+            }),
         }
     }
 }
@@ -234,9 +237,9 @@ fn plain() -> (Spec, Status) {
 fn a_record_of_a_newer_version_is_refused_with_a_reason() {
     let (spec, status) = plain();
     let mut bytes = record(&spec, &status);
-    bytes[0] = VERSION + 1;
+    bytes[0] = VERSION_SCHEDULED + 1;
     let error = read(&spec, &bytes).unwrap_err();
-    assert_eq!(error, DecodeError::Version(VERSION + 1));
+    assert_eq!(error, DecodeError::Version(VERSION_SCHEDULED + 1));
     assert!(error.to_string().contains("upgrade"), "{error}");
 }
 

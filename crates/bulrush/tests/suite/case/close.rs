@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use bulrush::model::{PageRequest, QueueConfig};
-use bulrush::port::{AdminCommand, Error, Renew, Step};
+use bulrush::model::{PageRequest, QueueConfig, Scope};
+use bulrush::port::{AdminCommand, Error, Put, Renew, ScheduleChange, Step};
 
 use crate::suite::{Rig, id, job, name};
 
@@ -41,6 +41,15 @@ pub async fn a_closed_backend_refuses_every_call_alike(rig: &mut Rig) {
         is_closed(closed.admin(&queue, AdminCommand::Pause).await);
         is_closed(closed.deliver(&queue, &rig.name, Vec::new()).await);
         is_closed(closed.acknowledge(&queue, vec![1]).await);
+        is_closed(
+            closed.put_schedule(&queue, &Scope::All, super::schedules::every("s", 1_000), Put::Always).await,
+        );
+        is_closed(closed.change_schedules(&queue, &Scope::All, Vec::new(), ScheduleChange::Remove).await);
+        is_closed(closed.get_schedules(&queue, &Scope::All, Vec::new()).await);
+        is_closed(closed.list_schedules(&queue, &Scope::All, None, 1).await);
+        is_closed(closed.due_schedules(&queue, 1).await);
+        is_closed(closed.fire(&queue, Vec::new()).await);
+        is_closed(closed.wait_due(&queue, soon).await);
     }
     closed.close().await.expect("closing twice is no error");
 }
@@ -54,6 +63,8 @@ pub async fn a_close_ends_every_wait(rig: &mut Rig) {
         // The permit that the add left.
         backend.wait(&here, rig.now()).await.expect("it can wait");
         waits.push(tokio::spawn(async move { backend.wait(&here, until).await }));
+        let (backend, here) = (rig.backend.clone(), queue.clone());
+        waits.push(tokio::spawn(async move { backend.wait_due(&here, until).await }));
         let backend = rig.backend.clone();
         waits.push(tokio::spawn(async move {
             let page = backend.events(&queue, after, 10, Duration::from_mins(1)).await?;

@@ -21,6 +21,7 @@ pub mod order;
 pub mod outbox;
 pub mod pages;
 pub mod retention;
+pub mod schedules;
 pub mod scope;
 pub mod settle;
 pub mod time;

@@ -354,6 +354,17 @@ elseif command == 'obliterate' then
   -- The outbox stays: parents in other queues wait for the news in it, and follow-ups were promised.
   if not more then call('DEL', KEYS[3], KEYS[8], KEYS[9], KEYS[19]) end
   if not more then n.tombs, n.dtombs = 0, 0 end
+  if not more then
+    local left = limit - changed
+    for _, id in ipairs(left > 0 and call('ZRANGE', KEYS[33], 0, left - 1) or {}) do
+      call('HDEL', KEYS[30], id)
+      call('HDEL', KEYS[31], id)
+      call('ZREM', KEYS[32], id)
+      call('ZREM', KEYS[33], id)
+    end
+    more = call('ZCARD', KEYS[33]) > 0
+    if not more then call('DEL', KEYS[30], KEYS[31], KEYS[32], KEYS[34], KEYS[35]) end
+  end
 end
 -- Completed batches of which nothing is left are dropped from the end.
 for _ = 1, 100 do

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::{Backoff, ChildFailure, Curve, Jitter};
+use crate::model::{Backoff, ChildFailure, Curve, Jitter, ScheduleId, ScheduleSlot};
 
 fn id(text: &str) -> JobId {
     JobId::new(text).expect("a good id")
@@ -24,6 +24,7 @@ fn plain() -> Spec {
         dedup: None,
         parent: None,
         traceparent: None,
+        schedule: None,
     }
 }
 
@@ -51,6 +52,10 @@ fn full() -> Spec {
             on_failure: ChildFailure::Continue,
         })),
         traceparent: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into()),
+        schedule: Some(Arc::new(ScheduleSlot {
+            schedule: ScheduleId::new("nightly").expect("a good id"),
+            slot: 1_700_000_000_000,
+        })),
         ..plain()
     }
 }

@@ -1,0 +1,130 @@
+//! What is asked of schedules, and what is answered.
+
+use std::sync::Arc;
+
+use crate::model::{JobId, Millis, ScheduleSpec, ScheduleView};
+
+use super::OutboxEntry;
+
+/// When a schedule is put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Put {
+    /// Always: what is there is made to be as it is asked for.
+    Always,
+    /// As a default, once ever: not over one that is there, nor again once it was removed. It is remembered which defaults were asked for,
+    /// until the whole queue is obliterated.
+    Once,
+}
+
+/// What became of a put.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PutReply {
+    /// Whether anything has changed.
+    pub outcome: PutOutcome,
+    /// The schedule as it stands; none where it was removed or is somebody else's.
+    pub schedule: Option<ScheduleView>,
+}
+
+/// Whether a put has changed anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PutOutcome {
+    /// It was made.
+    New,
+    /// It was there, and was changed.
+    Changed,
+    /// It was there as it was asked for; nothing was changed.
+    Same,
+    /// A default that is there, or was there once; nothing was changed.
+    Known,
+    /// Somebody else has a schedule of this id; nothing was changed.
+    Taken,
+}
+
+/// What is to become of schedules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ScheduleChange {
+    /// They are removed.
+    Remove,
+    /// They fire from now on.
+    Enable,
+    /// They fire no more.
+    Disable,
+}
+
+/// What became of a schedule that was to change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ScheduleResult {
+    /// Done.
+    Done,
+    /// It was so already.
+    Same,
+    /// It cannot be enabled: it would never fire, as its end or its limit is reached.
+    Over,
+    /// No such schedule.
+    Unknown,
+}
+
+/// Schedules that are due.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DueSchedules {
+    /// The backend's clock.
+    pub now: Millis,
+    /// The schedules, by slot.
+    pub due: Vec<ScheduleView>,
+    /// The slot of the next one after those, due or not.
+    pub next: Option<Millis>,
+}
+
+/// A slot that is to fire. What is needed of the schedule comes along, so that a backend need not understand it.
+#[derive(Debug, Clone)]
+pub struct Fire {
+    /// The schedule as it was read.
+    pub spec: Arc<ScheduleSpec>,
+    /// The revision at which it was read.
+    pub revision: u64,
+    /// The slot at which it stands.
+    pub slot: Millis,
+    /// The slot that fires: this one, or a later one that is due and stands for it; none if the schedule only moves on.
+    pub fires: Option<Millis>,
+    /// Slots that are passed over because nobody fired them in time.
+    pub missed: u64,
+    /// The slot at which it stands afterwards; none if there is no more.
+    pub next: Option<Millis>,
+}
+
+impl Fire {
+    /// What it adds to a call: items and bytes of payload.
+    pub(crate) fn load(&self) -> (usize, usize) {
+        (1, self.fires.map_or(0, |_| self.spec.job.data.len()))
+    }
+}
+
+/// What became of slots, in the order given.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct FireReply {
+    /// One each.
+    pub fired: Vec<Fired>,
+    /// What must reach other queues, because jobs were replaced.
+    pub outbox: Vec<OutboxEntry>,
+    /// The backend's clock.
+    pub now: Millis,
+}
+
+/// What became of a slot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fired {
+    /// Its job was added.
+    Added(JobId),
+    /// Its job was there: the slot had fired before the schedule was made anew.
+    There(JobId),
+    /// The last job has not ended, so no job was added.
+    Skipped,
+    /// No job was asked for: the schedule has moved on.
+    Passed,
+    /// The schedule does not stand at this slot, or was changed; nothing was changed now. Somebody else has fired it.
+    Stale,
+    /// The slot has not come yet; nothing was changed.
+    Early,
+    /// No such schedule (any more).
+    Unknown,
+}
