@@ -7,7 +7,6 @@ use bulrush::clock::Clock;
 use bulrush_outbound::{Refusal, TargetUrl};
 use bulrush_store::{CompetitorPage, Store, StoreError, Turn, derived_id};
 use bulrush_upstream::fetch::{FetchError, Fetched, Fetcher, Get, Validators};
-
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::gates::Gates;
