@@ -347,3 +347,27 @@ async fn a_dropped_call_hangs_up() {
     call.abort();
     assert!(call.await.unwrap_err().is_cancelled());
 }
+
+/// Set for the child of the test below: the server that it asks.
+const ASKED: &str = "BULRUSH_TEST_ASKED";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proxy_of_the_environment_gets_nothing() {
+    if let Ok(address) = std::env::var(ASKED) {
+        let fetched =
+            get(&fetcher(std::slice::from_ref(&address), |_| {}), &format!("http://{address}/")).await;
+        assert_eq!(fetched.expect("the server answers").body, "direct");
+        return;
+    }
+    let server = Raw::start(|_| Say::answer(200, "", "direct")).await;
+    let proxy = Raw::start(|_| Say::answer(200, "", "by proxy")).await;
+    // The environment is read when a client is made, so it takes a process of its own.
+    let mut child = tokio::process::Command::new(std::env::current_exe().expect("this program"));
+    child.args(["--exact", "a_proxy_of_the_environment_gets_nothing"]).env(ASKED, server.address.to_string());
+    for name in ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
+        child.env(name, proxy.url(""));
+    }
+    let child = child.env_remove("NO_PROXY").env_remove("no_proxy").output().await.expect("it can be run");
+    assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stdout));
+    assert_eq!((server.connections(), proxy.connections()), (1, 0));
+}

@@ -109,6 +109,17 @@ async fn a_page_read_a_moment_ago_is_not_asked_for_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn jobs_that_want_the_same_page_at_once_ask_for_it_once() {
+    let world = World::new().await;
+    world.compete("alpenblick", json!({})).await;
+    let jobs = [world.add().await, world.add().await];
+    let workers = world.start();
+    assert_eq!(world.completed(&jobs[0]).await, world.completed(&jobs[1]).await);
+    assert_eq!(world.asked("alpenblick"), 1);
+    workers.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_page_that_did_not_change_is_not_sent_again() {
     let world = World::with(unfresh()).await;
     world.compete("alpenblick", json!({})).await;

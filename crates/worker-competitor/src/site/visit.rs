@@ -7,6 +7,7 @@ use bulrush::clock::Clock;
 use bulrush_outbound::{Refusal, TargetUrl};
 use bulrush_store::{CompetitorPage, Store, StoreError, Turn, derived_id};
 use bulrush_upstream::fetch::{FetchError, Fetched, Fetcher, Get, Validators};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::gates::Gates;
 use super::robots::RobotsCache;
@@ -104,6 +105,17 @@ impl VisitError {
     }
 }
 
+/// A page as it was last read, and what that means.
+type Known = (CompetitorPage, Found);
+
+/// What came of asking for a page.
+enum Answer {
+    /// It need not be asked for.
+    Fresh(Found),
+    /// What was known of it, what its site answered, and the gate that is closed to others meanwhile.
+    Fetched(Option<Known>, Box<Fetched>, OwnedSemaphorePermit),
+}
+
 /// The way to all sites, shared by the jobs of a process.
 #[derive(Clone)]
 pub(crate) struct Sites {
@@ -124,29 +136,32 @@ impl Sites {
     pub async fn visit(&self, address: &str, rules: &Arc<PageRules>) -> Result<Seen, VisitError> {
         let mut target = self.fetcher.target(address)?;
         let key = derived_id(&["competitor-page", target.url().as_str(), rules.fingerprint()]);
-        let known = self.known(&key).await?;
-        if let Some((page, found)) = &known
-            && self.now_ms().saturating_sub(page.fetched_at_ms) < millis(self.manners.fresh)
+        if let Some((page, found)) = self.known(&key).await?
+            && self.is_fresh(&page)
         {
-            return Ok(Seen { found: found.clone(), how: How::Fresh });
+            return Ok(Seen { found, how: How::Fresh });
         }
-        let validators = known.as_ref().map(|(page, _)| Validators {
-            etag: page.etag.clone(),
-            last_modified: page.last_modified.clone(),
-        });
         for _ in 0..=REDIRECTS_MAX {
-            let fetched = self.fetch(&target, validators.as_ref()).await?;
+            let (known, fetched, within) = match self.fetch(&target, &key).await? {
+                Answer::Fresh(found) => return Ok(Seen { found, how: How::Fresh }),
+                Answer::Fetched(known, fetched, within) => (known, fetched, within),
+            };
             if let Some(location) = &fetched.location {
+                // The next hop may be at the same site, whose gate is to be open then.
+                drop(within);
                 target = location.clone()?;
                 continue;
             }
-            return self.judge(&key, rules, known, fetched).await;
+            let seen = self.judge(&key, rules, known, *fetched).await;
+            // Only now does whoever wants the same page find it read.
+            drop(within);
+            return seen;
         }
         Err(VisitError::Redirects { page: page_of(&target) })
     }
 
     /// What is known of a page and can still be understood.
-    async fn known(&self, key: &str) -> Result<Option<(CompetitorPage, Found)>, VisitError> {
+    async fn known(&self, key: &str) -> Result<Option<Known>, VisitError> {
         let page = self.store.competitor_pages().get(key).await?;
         Ok(page.and_then(|page| {
             let found = serde_json::from_value(page.document.clone()).ok()?;
@@ -154,8 +169,12 @@ impl Sites {
         }))
     }
 
-    /// One request, when it may be made.
-    async fn fetch(&self, target: &TargetUrl, known: Option<&Validators>) -> Result<Fetched, VisitError> {
+    fn is_fresh(&self, page: &CompetitorPage) -> bool {
+        self.now_ms().saturating_sub(page.fetched_at_ms) < millis(self.manners.fresh)
+    }
+
+    /// One request, when it may be made; none, if somebody else has read the page under `key` meanwhile.
+    async fn fetch(&self, target: &TargetUrl, key: &str) -> Result<Answer, VisitError> {
         let site = target.origin();
         let wait = |after| VisitError::Wait { site: site.clone(), after };
         let rules = match self.robots.of(&self.fetcher, target).await {
@@ -175,7 +194,7 @@ impl Sites {
 
         let pause = self.manners.pause.max(rules.delay);
         // Within this process one after the other; between processes by turns, which are a pause apart.
-        let Some(_within) = self.gates.enter(&site, self.manners.patience).await else {
+        let Some(within) = self.gates.enter(&site, self.manners.patience).await else {
             return Err(wait(pause.max(Duration::from_secs(1))));
         };
         let now_ms = self.now_ms();
@@ -185,14 +204,29 @@ impl Sites {
             Turn::At(at_ms) => tokio::time::sleep(until(now_ms, at_ms)).await,
             Turn::NotBefore(at_ms) => return Err(wait(until(now_ms, at_ms))),
         }
-        let get = Get { accept: "text/html, application/xhtml+xml", known, body_max: self.manners.body_max };
+        // Whoever had the turn before may have read the same page.
+        let known = self.known(key).await?;
+        if let Some((page, found)) = &known
+            && self.is_fresh(page)
+        {
+            return Ok(Answer::Fresh(found.clone()));
+        }
+        let validators = known.as_ref().map(|(page, _)| Validators {
+            etag: page.etag.clone(),
+            last_modified: page.last_modified.clone(),
+        });
+        let get = Get {
+            accept: "text/html, application/xhtml+xml",
+            known: validators.as_ref(),
+            body_max: self.manners.body_max,
+        };
         let fetched = self.fetcher.get(target, &get).await;
         // The pause begins when the answer is there, however long it took.
         let asked_for = fetched.as_ref().ok().and_then(|fetched| fetched.retry_after);
         self.hold(&site, asked_for.unwrap_or(pause)).await?;
         match asked_for {
             Some(after) => Err(wait(after)),
-            None => Ok(fetched?),
+            None => Ok(Answer::Fetched(known, Box::new(fetched?), within)),
         }
     }
 
@@ -201,7 +235,7 @@ impl Sites {
         &self,
         key: &str,
         rules: &Arc<PageRules>,
-        known: Option<(CompetitorPage, Found)>,
+        known: Option<Known>,
         fetched: Fetched,
     ) -> Result<Seen, VisitError> {
         let page = page_of(&fetched.url);
