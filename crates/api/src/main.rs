@@ -58,15 +58,10 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let tokens = arguments.tokens.keys(None, &mut problems);
     let sealing = arguments.seal.sealing(None, &mut problems);
     let catalog = catalog(environment(), &mut problems);
+    let engine = arguments.engine.url(&mut problems);
     let database = arguments.store.url(&mut problems);
     let files = arguments.files.place(&mut problems);
     let mut needed = |name: &str, what: &str| problems.push(name, format!("is missing; give {what}"));
-    if arguments.engine.engine.is_none() {
-        needed(
-            "BULRUSH_ENGINE",
-            "the engine's store, such as redis://localhost:6379: one that the workers reach too",
-        );
-    }
     if arguments.store.database.is_none() && arguments.store.database_file.is_none() {
         needed("DATABASE_URL", "the database, such as postgres://bulrush@localhost/bulrush");
     }
@@ -75,7 +70,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
     problems.finish()?;
     let (Some(tokens), Some(catalog), Some(engine), Some(database), Some(files)) =
-        (tokens, catalog, arguments.engine.engine, database, files)
+        (tokens, catalog, engine, database, files)
     else {
         anyhow::bail!("the configuration is not whole");
     };

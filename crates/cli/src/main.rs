@@ -10,6 +10,7 @@ mod key;
 mod migrate;
 mod platform;
 mod queue;
+mod secrets;
 mod serve;
 mod table;
 mod time;
@@ -46,6 +47,8 @@ enum Command {
     Doctor(doctor::DoctorArguments),
     /// Make bearer tokens
     Token(token::TokenArguments),
+    /// Make the secrets of a deployment, each in a file, where they are missing
+    Secrets(secrets::SecretsArguments),
     /// Issue, list and revoke API keys
     Key(key::KeyArguments),
 }
@@ -62,6 +65,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Migrate(arguments) => runtime()?.block_on(migrate::run(arguments)),
         Command::Doctor(arguments) => return Ok(runtime()?.block_on(doctor::run(arguments))),
         Command::Token(arguments) => token::run(arguments),
+        Command::Secrets(arguments) => secrets::run(&arguments),
         Command::Key(arguments) => runtime()?.block_on(key::run(arguments)),
     }?;
     Ok(ExitCode::SUCCESS)

@@ -37,6 +37,22 @@ pub struct EngineArgs {
     /// hold a password and is never printed.
     #[arg(long = "engine", env = "BULRUSH_ENGINE", hide_env_values = true, value_name = "URL")]
     pub engine: Option<Secret>,
+    /// File that holds the engine's URL.
+    #[arg(long = "engine-file", env = "BULRUSH_ENGINE_FILE", value_name = "FILE")]
+    pub engine_file: Option<PathBuf>,
+}
+
+impl EngineArgs {
+    /// The engine's URL; that it is missing is noted like all else that is wrong with it.
+    pub fn url(&self, problems: &mut Problems) -> Option<Secret> {
+        if self.engine.is_none() && self.engine_file.is_none() {
+            problems.push(
+                "BULRUSH_ENGINE",
+                "is missing; give it or its option, such as --engine redis://localhost:6379",
+            );
+        }
+        Secret::resolve("BULRUSH_ENGINE", self.engine.as_ref(), self.engine_file.as_deref(), problems)
+    }
 }
 
 /// Where the domain's data is.

@@ -60,16 +60,15 @@ impl WorkerArgs {
         environment: impl IntoIterator<Item = (String, String)>,
         problems: &mut Problems,
     ) -> Option<WorkerConfig> {
+        let engine = self.engine.url(problems);
         let database = self.store.url(problems);
-        let mut required = |name: &str, is_given: bool, example: &str| {
-            if !is_given {
-                problems.push(name, format!("is missing; give it or its option, such as {example}"));
-            }
-        };
-        required("BULRUSH_ENGINE", self.engine.engine.is_some(), "--engine redis://localhost:6379");
         // One that is given and cannot be used is noted already.
-        let has_database = self.store.database.is_some() || self.store.database_file.is_some();
-        required("DATABASE_URL", has_database, "--database postgres://bulrush@localhost/bulrush");
+        if self.store.database.is_none() && self.store.database_file.is_none() {
+            problems.push(
+                "DATABASE_URL",
+                "is missing; give it or its option, such as --database postgres://bulrush@localhost/bulrush",
+            );
+        }
         if self.concurrency == Some(0) {
             problems.push("BULRUSH_WORKER_CONCURRENCY", "is 0, so nothing would ever run; give at least 1");
         }
@@ -81,13 +80,7 @@ impl WorkerArgs {
             concurrency: self.concurrency,
             drain: Duration::from_secs(self.drain),
         };
-        Some(WorkerConfig {
-            engine: self.engine.engine?,
-            database: database?,
-            sealing,
-            ops: self.ops.ops,
-            settings,
-        })
+        Some(WorkerConfig { engine: engine?, database: database?, sealing, ops: self.ops.ops, settings })
     }
 }
 

@@ -72,8 +72,11 @@ impl Config {
 }
 
 fn upstreams(arguments: &Arguments, problems: &mut Problems) -> UpstreamConfig {
-    let mut base =
-        |name: &str, text: Option<&str>| text.and_then(|text| problems.keep(name, text.parse::<BaseUrl>()));
+    let mut base = |name: &str, text: Option<&str>| {
+        // A variable that is set to nothing is how compose passes on what nobody gave.
+        let text = text.filter(|text| !text.is_empty())?;
+        problems.keep(name, text.parse::<BaseUrl>())
+    };
     let mut config = match base("BULRUSH_UPSTREAM_URL", arguments.upstream_url.as_deref()) {
         Some(all) => UpstreamConfig::all_at(&all),
         None => UpstreamConfig::default(),
