@@ -53,7 +53,7 @@ enum Call {
 
 /// What a call came back with.
 enum Answer {
-    Hello(Result<(ResumeReply, QueueConfig)>),
+    Hello(Result<Box<(ResumeReply, QueueConfig)>>),
     Step(Result<StepReply>),
     Paused,
 }
@@ -277,7 +277,8 @@ impl RunLoop {
     fn on_answer(&mut self, answer: Answer) {
         match answer {
             Answer::Paused => {}
-            Answer::Hello(Ok((reply, config))) => {
+            Answer::Hello(Ok(hello)) => {
+                let (reply, config) = *hello;
                 self.heard();
                 self.config = config;
                 self.greeted = true;
@@ -573,7 +574,7 @@ impl RunLoop {
 
 async fn next_answer(call: &mut Option<Call>) -> Answer {
     match call {
-        Some(Call::Hello(calling)) => Answer::Hello(calling.await),
+        Some(Call::Hello(calling)) => Answer::Hello(calling.await.map(Box::new)),
         Some(Call::Step(calling)) => Answer::Step(calling.await),
         Some(Call::Pause(pausing)) => {
             pausing.await;
