@@ -339,7 +339,7 @@ fn what_is_wrong_with_a_command_on_keys_is_told_with_what_to_do() {
     for (arguments, word) in [
         (vec!["key", "list"], "--data DIR"),
         (vec!["key", "list", "--data", path(&absent)], "is no data folder"),
-        (vec!["key", "list", "--database", "postgres://u:canary@h/d"], "sqlite:PATH"),
+        (vec!["key", "list", "--database", "mysql://u:canary@h/d"], "sqlite:PATH"),
         (vec!["key", "list", "--data", data, "--sub", "ada"], "--tenant"),
         (vec!["key", "revoke", "no-such", "--data", data], "bulrush key list"),
         (vec!["key", "create", "--data", data, "--sub", "", "--name", "x"], "--sub must have"),

@@ -11,14 +11,22 @@ use crate::{Problems, Secret};
 #[derive(Debug, Clone, Args)]
 pub struct FilesArgs {
     /// Where uploaded and made files are kept: a folder, or s3://BUCKET/PREFIX for a bucket that speaks S3.
-    #[arg(long = "files", env = "BULRUSH_FILES", value_name = "PLACE")]
-    pub files: Option<String>,
+    // A secret, as people put keys into URLs where none belong.
+    #[arg(long = "files", env = "BULRUSH_FILES", hide_env_values = true, value_name = "PLACE")]
+    pub files: Option<Secret>,
     /// The folder under the name that seed 002 gives it.
-    #[arg(long, env = "EXPORT_DIR", value_name = "DIR", hide = true, conflicts_with = "files")]
-    pub export_dir: Option<String>,
+    #[arg(
+        long,
+        env = "EXPORT_DIR",
+        hide_env_values = true,
+        value_name = "DIR",
+        hide = true,
+        conflicts_with = "files"
+    )]
+    pub export_dir: Option<Secret>,
     /// Where the bucket is, if not at AWS: https://HOST:PORT (http:// is not encrypted).
-    #[arg(long, env = "AWS_ENDPOINT_URL", value_name = "URL")]
-    pub s3_endpoint: Option<String>,
+    #[arg(long, env = "AWS_ENDPOINT_URL", hide_env_values = true, value_name = "URL")]
+    pub s3_endpoint: Option<Secret>,
     /// The bucket's region; needed at AWS.
     #[arg(long, env = "AWS_REGION", value_name = "REGION")]
     pub s3_region: Option<String>,
@@ -59,7 +67,7 @@ pub enum BucketStyle {
 impl FilesArgs {
     /// What is given for a place.
     fn given(&self) -> Option<&str> {
-        self.files.as_deref().or(self.export_dir.as_deref())
+        self.files.as_ref().or(self.export_dir.as_ref()).map(Secret::expose)
     }
 
     /// Whether a place is given, be it one that can be used or not.
@@ -71,7 +79,7 @@ impl FilesArgs {
     pub fn place(&self, problems: &mut Problems) -> Option<Place> {
         let place = problems.keep("BULRUSH_FILES", Place::parse(self.given()?))?;
         let Place::Bucket(settings) = place else { return Some(place) };
-        let endpoint = self.s3_endpoint.as_deref().filter(|endpoint| !endpoint.is_empty());
+        let endpoint = self.s3_endpoint.as_ref().map(Secret::expose).filter(|endpoint| !endpoint.is_empty());
         if let Some(endpoint) = endpoint
             && !is_endpoint(endpoint)
         {

@@ -409,8 +409,8 @@ impl Schedules for Redis {
                 .checked(Via::Pool, Script::Fire, &at, check, |cmd, settings| {
                     cmd.write_arg_fmt(settings.version);
                     cmd.write_arg_fmt(fires.len());
-                    for fire in fires {
-                        put_fire(cmd, queue, settings, &fire);
+                    for fire in &fires {
+                        put_fire(cmd, queue, settings, fire);
                     }
                 })
                 .await?;
