@@ -172,7 +172,9 @@ fn read_fired(row: &mut Items) -> Result<Fired> {
 
 fn put_ids(cmd: &mut Cmd, ids: &[ScheduleId]) {
     cmd.write_arg_fmt(ids.len());
-    ids.iter().for_each(|id| cmd.write_arg(id.as_str().as_bytes()));
+    for id in ids {
+        cmd.write_arg(id.as_str().as_bytes());
+    }
 }
 
 impl Redis {
@@ -198,7 +200,9 @@ impl Redis {
     ) -> Result<(Millis, Vec<Option<ScheduleView>>)> {
         let put = |cmd: &mut Cmd| {
             put_scope(cmd, scope);
-            ids.iter().for_each(|id| cmd.write_arg(id.as_str().as_bytes()));
+            for id in ids {
+                cmd.write_arg(id.as_str().as_bytes());
+            }
         };
         let (now, mut items) = self.look_at_schedules(at, "get", put).await?;
         let mut rows = items.items()?;
@@ -429,7 +433,9 @@ impl Schedules for Redis {
                 .checked(Via::Pool, Script::Fire, &at, check, |cmd, settings| {
                     cmd.write_arg_fmt(settings.version);
                     cmd.write_arg_fmt(fires.len());
-                    fires.iter().for_each(|fire| put_fire(cmd, queue, settings, fire));
+                    for fire in &fires {
+                        put_fire(cmd, queue, settings, fire);
+                    }
                 })
                 .await?;
             let Answer::Done(now, mut items) = answer else { return Err(strange("a moment")) };

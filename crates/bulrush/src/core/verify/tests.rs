@@ -261,7 +261,8 @@ fn a_schedule_that_is_listed_elsewhere_than_it_stands_is_found_and_listed_anew()
 fn a_schedule_that_must_not_fire_and_stands_at_a_slot_is_found_and_stopped() {
     for damage in
         [(|core| core.timetable.all.get_mut(&schedule()).unwrap().state.fired = 5) as fn(&mut Core), |core| {
-            Arc::make_mut(&mut core.timetable.all.get_mut(&schedule()).unwrap().spec).enabled = false
+            let ticks = core.timetable.all.get_mut(&schedule()).unwrap();
+            Arc::make_mut(&mut ticks.spec).enabled = false;
         }]
     {
         let core = is_found_and_mended(8, damage);

@@ -325,7 +325,7 @@ pub async fn a_replaced_job_is_cancelled_or_asked_to_stop(rig: &Rig) {
     tick(rig).await;
     let running = rig.job(taken.spec.id.as_str()).await;
     assert!(running.active.is_some_and(|run| run.cancel_requested), "{running:?}");
-    assert_eq!(hand.step(Vec::new(), 0).await.cancel, [taken.spec.id.clone()]);
+    assert_eq!(hand.step(Vec::new(), 0).await.cancel, std::slice::from_ref(&taken.spec.id));
     assert_eq!(jobs_of(rig, "s").await.len(), 3);
     assert_eq!((view(rig, "s").await.state.fired, rig.info().await.counts.waiting), (3, 1));
 }
