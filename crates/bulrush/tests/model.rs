@@ -10,6 +10,10 @@ mod command;
 mod facts;
 #[path = "model/ledger.rs"]
 mod ledger;
+#[path = "model/schedules.rs"]
+mod schedules;
+#[path = "model/timetable.rs"]
+mod timetable;
 #[path = "model/world.rs"]
 mod world;
 
@@ -18,6 +22,7 @@ use bulrush::model::{JobState, Millis, Owner, PageRequest};
 use command::Happening;
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
+use timetable::Timetable;
 use world::{World, picture};
 
 fn config() -> ProptestConfig {
@@ -37,6 +42,22 @@ proptest! {
     ) {
         run(&history);
     }
+
+    #[test]
+    fn no_history_of_schedules_fires_a_slot_twice_or_is_forgotten_by_a_store(
+        history in prop::collection::vec(scheduled(), 1..80)
+    ) {
+        let mut timetable = Timetable::new();
+        history.iter().for_each(|happening| timetable.happen(happening));
+    }
+}
+
+fn scheduled() -> impl Strategy<Value = timetable::Happening> {
+    let time = prop_oneof![8 => 0..6_000_i64, 1 => -20_000..0_i64, 1 => 0..400_000_i64];
+    prop_oneof![
+        3 => schedules::act().prop_map(timetable::Happening::Schedule),
+        1 => time.prop_map(timetable::Happening::Pass),
+    ]
 }
 
 fn run(history: &[Happening]) {

@@ -16,6 +16,8 @@ mod made;
 mod pair;
 #[path = "redis_model/reach.rs"]
 mod reach;
+#[path = "model/schedules.rs"]
+mod schedules;
 #[path = "redis_model/server.rs"]
 mod server;
 #[path = "redis_model/world.rs"]

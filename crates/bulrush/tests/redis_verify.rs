@@ -9,10 +9,10 @@ use std::time::Duration;
 use bulrush::backend::{RedisOptions, connect_redis_with};
 use bulrush::model::{
     ChildFailure, Dedup, ErrorKind, Finished, JobError, JobId, JobState, NewJob, Outcome, PageRequest,
-    Progress, QueueName, Taken, WorkerId,
+    Progress, QueueName, ScheduleId, ScheduleSpec, Scope, Taken, WorkerId,
 };
 use bulrush::port::{
-    AdminCommand, Backend, Finding, Resume, Step, Update, UpdateChange, VerifyPage, WorkerInfo,
+    AdminCommand, Backend, Finding, Put, Resume, Step, Update, UpdateChange, VerifyPage, WorkerInfo,
 };
 use deadpool_redis::redis::{Client, FromRedisValue, cmd};
 
@@ -542,4 +542,45 @@ async fn a_queue_at_work_is_not_taken_for_a_damaged_one() {
         []
     );
     assert_eq!(bench.verify(false).await, []);
+}
+
+#[tokio::test]
+async fn schedules_that_are_listed_wrong_or_are_there_by_half_are_found_and_mended() {
+    let bench = Bench::empty().await;
+    for (text, limit) in [("a", 5), ("b", 7)] {
+        let spec = ScheduleSpec::every(ScheduleId::new(text).expect("a good id"), 60_000, &job("sch-0"));
+        let spec = spec.expect("a good job").limit(limit);
+        let put = bench.backend.put_schedule(&bench.queue, &Scope::All, spec, Put::Always).await;
+        put.expect("it can be put");
+    }
+    assert_eq!(bench.verify(false).await, []);
+    let ids = async || {
+        let page = bench.backend.list_schedules(&bench.queue, &Scope::All, None, 10).await;
+        let ids = page.expect("they can be read").schedules;
+        ids.iter().map(|view| (view.id().to_string(), view.state.next.is_some())).collect::<Vec<_>>()
+    };
+    let whole = [("a".to_owned(), true), ("b".to_owned(), true)];
+    bench.raw::<()>("ZREM", "schx", &[b"a"]).await;
+    bench.is_found_and_mended(8, "not listed").await;
+    bench.raw::<()>("ZADD", "schx", &[b"5", b"b"]).await;
+    bench.is_found_and_mended(8, "listed at another slot").await;
+    bench.raw::<()>("ZREM", "schi", &[b"b"]).await;
+    bench.is_found_and_mended(8, "not to be read by id").await;
+    assert_eq!(ids().await, whole);
+    for key in ["schx", "schi"] {
+        bench.raw::<()>("ZADD", key, &[b"0", b"nobody"]).await;
+        bench.is_found_and_mended(7, key).await;
+    }
+    bench.raw::<()>("HSET", "schd", &[b"nobody", b"x"]).await;
+    bench.is_found_and_mended(7, "schd").await;
+    // One that must not fire stands nowhere: its first byte says that it is enabled.
+    let state: Vec<u8> = bench.raw("HGET", "sch", &[b"a"]).await;
+    bench.raw::<()>("HSET", "sch", &[b"a", &[&[0], &state[1..]].concat()]).await;
+    bench.is_found_and_mended(8, "disabled").await;
+    assert_eq!(ids().await, [("a".to_owned(), false), ("b".to_owned(), true)]);
+    bench.raw::<()>("HDEL", "schd", &[b"b"]).await;
+    bench.is_found_and_mended(8, "half of it").await;
+    assert_eq!(ids().await, [("a".to_owned(), false)]);
+    bench.raw::<()>("HSET", "sch", &[b"a", b"?"]).await;
+    bench.is_found_and_left(8, "no state").await;
 }

@@ -17,6 +17,7 @@ mod simulation {
     pub mod process;
     pub mod random;
     pub mod store;
+    pub mod tickers;
     pub mod world;
 
     use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -34,6 +35,7 @@ use std::sync::Once;
 
 use simulation::bug::Bug;
 use simulation::ledger::Class;
+use simulation::tickers;
 use simulation::world::{Report, play};
 
 /// Seeds played by default.
@@ -104,6 +106,54 @@ fn a_seed_always_plays_the_same() {
     for seed in 0..5 {
         assert_eq!(play(seed, None), play(seed, None));
     }
+}
+
+/// Seeds of tickers: a slot is a slot whatever the load, so fewer will do.
+const TICKER_SEEDS: u64 = 100;
+
+#[test]
+fn every_slot_fires_once_whatever_becomes_of_the_tickers() {
+    hush();
+    let seeds = match number("BULRUSH_SIM_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("BULRUSH_SIM_SEEDS").unwrap_or(TICKER_SEEDS),
+    };
+    let (mut slots, mut faults, mut failed) = (0, BTreeMap::new(), Vec::new());
+    for seed in seeds {
+        let report = tickers::play(seed, None);
+        slots += report.slots;
+        for (fault, n) in &report.faults {
+            *faults.entry(*fault).or_insert(0) += n;
+        }
+        if !report.is_clean() {
+            eprintln!("{report:#?}");
+            failed.push(seed);
+        }
+    }
+    println!("{slots} slots; faults: {faults:?}");
+    assert!(failed.is_empty(), "seeds {failed:?} failed; play one with BULRUSH_SIM_SEED=<seed>");
+}
+
+#[test]
+fn a_seed_of_tickers_always_plays_the_same() {
+    hush();
+    (0..3).for_each(|seed| assert_eq!(tickers::play(seed, None), tickers::play(seed, None)));
+}
+
+#[test]
+fn the_ledger_notices_when_a_slot_fires_wherever_its_schedule_stands() {
+    hush();
+    let noticed =
+        (0..SEEDS_TO_NOTICE).any(|seed| !tickers::play(seed, Some(Bug::SlotsUnchecked)).twice.is_empty());
+    assert!(noticed, "no slot fired twice");
+}
+
+#[test]
+fn the_ledger_notices_when_a_schedule_moves_on_before_its_job_is_added() {
+    hush();
+    let noticed =
+        (0..SEEDS_TO_NOTICE).any(|seed| !tickers::play(seed, Some(Bug::SlotsMovedFirst)).lost.is_empty());
+    assert!(noticed, "no slot was lost");
 }
 
 /// Plays seeds with a guard switched off until the ledger reports what that guard prevents, and does not with the guard on.

@@ -186,8 +186,8 @@ impl Core {
     /// Removes at most so many schedules, and with the last of them forgets the defaults. Says whether any is left.
     pub(super) fn drop_schedules(&mut self, limit: usize) -> bool {
         let ids: Vec<ScheduleId> = self.timetable.all.keys().take(limit).cloned().collect();
-        for id in ids {
-            self.drop_schedule(&id);
+        for id in &ids {
+            self.drop_schedule(id);
         }
         if self.timetable.all.is_empty() {
             for id in std::mem::take(&mut self.timetable.defaults) {

@@ -53,7 +53,7 @@ enum Call {
 
 /// What a call came back with.
 enum Answer {
-    Hello(Result<Box<(ResumeReply, QueueConfig)>>),
+    Hello(Box<Result<(ResumeReply, QueueConfig)>>),
     Step(Result<StepReply>),
     Paused,
 }
@@ -277,8 +277,21 @@ impl RunLoop {
     fn on_answer(&mut self, answer: Answer) {
         match answer {
             Answer::Paused => {}
-            Answer::Hello(Ok(hello)) => {
-                let (reply, config) = *hello;
+            Answer::Hello(answer) => self.on_hello(*answer),
+            Answer::Step(Ok(reply)) => self.on_step(reply),
+            Answer::Step(Err(error)) => {
+                let mut unsettled = std::mem::take(&mut self.sent);
+                let sent = unsettled.len();
+                unsettled.append(&mut self.finished);
+                self.finished = unsettled;
+                self.on_step_error(&error, sent);
+            }
+        }
+    }
+
+    fn on_hello(&mut self, answer: Result<(ResumeReply, QueueConfig)>) {
+        match answer {
+            Ok((reply, config)) => {
                 self.heard();
                 self.config = config;
                 self.greeted = true;
@@ -291,15 +304,7 @@ impl RunLoop {
                 self.slots.stop_where(Stop::Lost, |run| lost.contains(&run.job.spec.id));
                 self.start_renewal();
             }
-            Answer::Hello(Err(error)) => self.on_error("say hello", &error),
-            Answer::Step(Ok(reply)) => self.on_step(reply),
-            Answer::Step(Err(error)) => {
-                let mut unsettled = std::mem::take(&mut self.sent);
-                let sent = unsettled.len();
-                unsettled.append(&mut self.finished);
-                self.finished = unsettled;
-                self.on_step_error(&error, sent);
-            }
+            Err(error) => self.on_error("say hello", &error),
         }
     }
 
@@ -574,7 +579,7 @@ impl RunLoop {
 
 async fn next_answer(call: &mut Option<Call>) -> Answer {
     match call {
-        Some(Call::Hello(calling)) => Answer::Hello(calling.await.map(Box::new)),
+        Some(Call::Hello(calling)) => Answer::Hello(Box::new(calling.await)),
         Some(Call::Step(calling)) => Answer::Step(calling.await),
         Some(Call::Pause(pausing)) => {
             pausing.await;

@@ -5,6 +5,8 @@ use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;
 
+use crate::schedules::{Act, act};
+
 /// Queues of a history; workers of each.
 pub const QUEUES: usize = 2;
 pub const WORKERS: usize = 3;
@@ -75,6 +77,10 @@ pub enum Happening {
     Set {
         queue: usize,
         setting: Setting,
+    },
+    Schedule {
+        queue: usize,
+        act: Act,
     },
     /// Mail is carried, in whatever order, some of it more than once.
     Carry {
@@ -308,7 +314,7 @@ fn setting() -> impl Strategy<Value = Setting> {
         2 => (1..4_u32, of(1..4_u32)).prop_map(|(weight, cap)| Setting::GroupDefault(weight, cap)),
         2 => (0..4_u8, 1..4_u32, of(1..3_u32)).prop_map(|(n, weight, cap)| Setting::Group(n, weight, cap)),
         1 => (0..8_u32).prop_map(Setting::DefaultPriority),
-        1 => of(0..12_u64).prop_map(Setting::Depth),
+        3 => of(0..12_u64).prop_map(Setting::Depth),
         5 => (0..3_u8, of(0..30_000_u64), of(0..6_u64)).prop_map(|(which, age, count)| Setting::Keep(which, age, count)),
         1 => (0..3_u32).prop_map(Setting::Stalls),
         1 => prop_oneof![Just(1_000), Just(10_000), Just(60_000)].prop_map(Setting::Lease),
@@ -356,13 +362,14 @@ pub fn happening() -> impl Strategy<Value = Happening> {
             .prop_map(|(queue, worker, completed, repeat)| Happening::Renew { queue, worker, completed, repeat }),
         4 => (queue(), worker(), any::<usize>())
             .prop_map(|(queue, worker, pick)| Happening::Stop { queue, worker, pick }),
-        6 => (queue(), vec((prop::bool::weighted(0.2), any::<usize>(), write), 1..4))
+        8 => (queue(), vec((prop::bool::weighted(0.3), any::<usize>(), write), 1..4))
             .prop_map(|(queue, writes)| Happening::Write { queue, writes }),
         4 => queue().prop_map(|queue| Happening::Maintain { queue }),
         13 => time.prop_map(Happening::Pass),
         3 => (queue(), 1..30_u64).prop_map(|(queue, seconds)| Happening::Serve { queue, seconds }),
         16 => (queue(), order()).prop_map(|(queue, order)| Happening::Admin { queue, order }),
         6 => (queue(), setting()).prop_map(|(queue, setting)| Happening::Set { queue, setting }),
+        6 => (queue(), act()).prop_map(|(queue, act)| Happening::Schedule { queue, act }),
         8 => (vec(any::<usize>(), 1..4), 1..3_usize, any::<bool>())
             .prop_map(|(picks, times, acknowledge)| Happening::Carry { picks, times, acknowledge }),
         3 => Just(Happening::CarryAll),

@@ -109,7 +109,10 @@ impl Pair {
             && let Err(Error::Server { fault: ServerFault::Memory, .. }) = &told
         {
             // What brings nothing new in must go on, or a full queue could never be emptied.
-            if !matches!(core, Command::Add(_) | Command::Configure(_)) {
+            if !matches!(
+                core,
+                Command::Add(_) | Command::Configure(_) | Command::PutSchedule(..) | Command::Fire(_)
+            ) {
                 return Err(format!("a full server refuses {core:?}"));
             }
             return Ok(None);

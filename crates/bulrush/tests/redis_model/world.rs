@@ -3,15 +3,19 @@
 use std::sync::Arc;
 
 use bulrush::core::{Command, Reply};
+use bulrush::fires_of;
 use bulrush::model::{
-    Finished, JobState, Millis, NewJob, Outcome, Progress, QueueConfig, Rollup, Taken, WorkerId,
+    Finished, JobState, Millis, NewJob, Outcome, Progress, QueueConfig, Rollup, Scope, Taken, WorkerId,
 };
-use bulrush::port::{AdminCommand, Delivery, Error, Renew, Resume, Step, StepReply, Update, UpdateChange};
+use bulrush::port::{
+    AdminCommand, Delivery, Error, Fire, Renew, Resume, Step, StepReply, Update, UpdateChange,
+};
 
 use crate::happening::{Ask, End, Happening, Order, QUEUES, Setting, Whose, Write};
 use crate::look::{Seen, agree_on_the_living};
 use crate::made::{self, id, info, payload};
 use crate::pair::{Checked, Mail, Pair, START};
+use crate::schedules::{self, Act};
 use crate::server::Server;
 
 /// A worker's process.
@@ -32,6 +36,8 @@ pub struct World<'a> {
     /// All that was ever taken.
     taken: [Vec<Arc<Taken>>; QUEUES],
     configs: [QueueConfig; QUEUES],
+    /// Calls that fired slots.
+    fired: [Vec<Vec<Fire>>; QUEUES],
     rollup_seq: u64,
 }
 
@@ -46,6 +52,7 @@ impl<'a> World<'a> {
             hands: [hands(1), hands(1)],
             next_worker: 0x0a00_0a0d,
             taken: [Vec::new(), Vec::new()],
+            fired: [Vec::new(), Vec::new()],
             configs: [QueueConfig::default(), QueueConfig::default()],
             rollup_seq: 0,
         }
@@ -130,6 +137,7 @@ impl<'a> World<'a> {
                 }
             }
             Happening::Admin { queue, order } => self.admin(*queue, order).await?,
+            Happening::Schedule { queue, act } => self.schedule(*queue, act).await?,
             Happening::Set { queue, setting } => self.set(*queue, *setting).await?,
             Happening::Carry { picks, times, acknowledge } => {
                 self.carry(picks, *times, *acknowledge).await?;
@@ -160,6 +168,8 @@ impl<'a> World<'a> {
     pub async fn look(&mut self) -> Checked {
         for queue in 0..QUEUES {
             self.seen.everything(&mut self.pair, queue).await?;
+            self.apply(queue, Command::ListSchedules(None, 1_000)).await?;
+            self.apply(queue, Command::DueSchedules(1_000)).await?;
         }
         Ok(())
     }
@@ -197,6 +207,49 @@ impl<'a> World<'a> {
             self.configs[queue] = config;
         }
         Ok(())
+    }
+
+    async fn schedule(&mut self, queue: usize, act: &Act) -> Checked {
+        let now = self.pair.cores[queue].latest(self.pair.now());
+        let view = |pair: &Pair, n: u8| pair.cores[queue].schedule(&Scope::All, &schedules::id(n));
+        match act {
+            Act::Put { ask, once } => {
+                let put = schedules::put(schedules::spec(ask, now, START), *once, now);
+                self.apply(queue, put).await?;
+            }
+            Act::Change { n, what } => {
+                let first = view(&self.pair, *n).and_then(|view| view.slot_after(now).ok().flatten());
+                let change =
+                    Command::ChangeSchedules(vec![schedules::id(*n)], schedules::change(*what), first);
+                self.apply(queue, change).await?;
+            }
+            Act::Tick { limit } => {
+                let answer = self.apply(queue, Command::DueSchedules(*limit)).await?;
+                let Some(Ok(Reply::DueSchedules(due))) = answer else { return Ok(()) };
+                let fires = due.due.iter().flat_map(|view| fires_of(view, due.now).unwrap_or_default());
+                self.fire(queue, fires.collect()).await?;
+            }
+            Act::Again { pick } => {
+                let fired = &self.fired[queue];
+                if let Some(fires) = fired.get(pick % fired.len().max(1)).cloned() {
+                    self.fire(queue, fires).await?;
+                }
+            }
+            Act::Forge { n, .. } => {
+                let forged = view(&self.pair, *n).and_then(|view| schedules::forged(&view, act));
+                if let Some(fire) = forged {
+                    self.fire(queue, vec![fire]).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn fire(&mut self, queue: usize, fires: Vec<Fire>) -> Checked {
+        let ids = fires.iter().filter_map(|fire| Some(fire.spec.job_id(fire.fires?)));
+        self.seen.ids[queue].extend(ids);
+        self.fired[queue].push(fires.clone());
+        self.apply(queue, Command::Fire(fires)).await.map(drop)
     }
 
     // ------------------------------------------------------------------ workers

@@ -44,6 +44,10 @@ pub enum Bug {
     LeasesTakenForOver,
     /// A store that begins anew has forgotten the starts that the rate limit counts.
     StartsForgotten,
+    /// A slot fires wherever its schedule stands by now.
+    SlotsUnchecked,
+    /// A schedule moves on before the job of its slot is added, in a call of its own that may not be made.
+    SlotsMovedFirst,
 }
 
 impl Bug {

@@ -45,6 +45,30 @@ mod flag {
     pub const REPLACES: u8 = 1 << 2;
 }
 
+/// What decides whether a schedule may fire.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Standing {
+    enabled: bool,
+    spent: bool,
+    /// Its next slot.
+    pub next: Option<Millis>,
+}
+
+impl Standing {
+    /// Reads it from a state.
+    pub fn read(bytes: &[u8]) -> Result<Self, Damaged> {
+        let (enabled, state) = read_state(bytes)?;
+        // Behind flags, revision, next slot, anchor and end.
+        let limit = Unpack::new(&bytes[1 + 4 * 6..]).u48()?;
+        Ok(Self { enabled, spent: limit > 0 && state.fired >= limit, next: state.next })
+    }
+
+    /// Whether it may stand at a slot.
+    pub fn may_fire(&self) -> bool {
+        self.enabled && !self.spent
+    }
+}
+
 /// How a schedule stands, as far as it is not told by what is asked for.
 fn read_state(bytes: &[u8]) -> Result<(bool, ScheduleState), Damaged> {
     let mut u = Unpack::new(bytes);

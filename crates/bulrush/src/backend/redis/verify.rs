@@ -11,6 +11,7 @@ mod counters;
 mod extras;
 mod lists;
 mod records;
+mod schedules;
 mod totals;
 
 use deadpool_redis::redis::{Cmd, RedisWrite, Value};
@@ -50,6 +51,9 @@ mod key {
     pub const PROG: u64 = 26;
     pub const LOGN: u64 = 27;
     pub const LOG: u64 = 28;
+    pub const SCHD: u64 = 31;
+    pub const SCHX: u64 = 32;
+    pub const SCHI: u64 = 33;
 }
 
 /// A part of a check.
@@ -58,13 +62,15 @@ enum Phase {
     Jobs,
     Set(u64),
     Hash(u64),
+    Schedules,
+    Strays(u64),
     Keys,
     Outbox,
     Totals,
 }
 
 /// All of them, in order.
-const PHASES: [Phase; 16] = [
+const PHASES: [Phase; 20] = [
     Phase::Jobs,
     Phase::Set(key::PRIO),
     Phase::Set(key::DUE),
@@ -78,6 +84,10 @@ const PHASES: [Phase; 16] = [
     Phase::Hash(key::DATA),
     Phase::Hash(key::PROG),
     Phase::Hash(key::LOGN),
+    Phase::Schedules,
+    Phase::Strays(key::SCHD),
+    Phase::Strays(key::SCHX),
+    Phase::Strays(key::SCHI),
     Phase::Keys,
     Phase::Outbox,
     Phase::Totals,
@@ -111,7 +121,17 @@ const TYPES: [(u64, &str); 21] = [
     (23, "list"),
     (24, "zset"),
 ];
-const LATER_TYPES: [(u64, &str); 3] = [(25, "zset"), (26, "hash"), (27, "hash")];
+const LATER_TYPES: [(u64, &str); 9] = [
+    (25, "zset"),
+    (26, "hash"),
+    (27, "hash"),
+    (30, "hash"),
+    (31, "hash"),
+    (32, "zset"),
+    (33, "zset"),
+    (34, "stream"),
+    (35, "set"),
+];
 
 /// How something is put right.
 enum Repair {
@@ -122,6 +142,8 @@ enum Repair {
     Key(Vec<u8>),
     Family(JobId),
     Worker(Vec<u8>),
+    /// The schedule is listed where it stands, or goes if half of it is gone.
+    Schedule(Vec<u8>),
     Recount,
 }
 
@@ -171,6 +193,8 @@ impl Check<'_> {
             Phase::Jobs => self.jobs(place).await,
             Phase::Set(key) => self.set(key, place).await,
             Phase::Hash(key) => self.hash(key, place).await,
+            Phase::Schedules => self.schedules(place).await,
+            Phase::Strays(key) => self.strays(key, place).await,
             Phase::Keys => self.keys(place).await,
             Phase::Outbox => self.outbox(place).await,
             Phase::Totals => self.totals().await.map(|()| (0, None)),
@@ -251,6 +275,10 @@ impl Check<'_> {
             Repair::Worker(worker) => {
                 cmd.write_arg(b"worker");
                 cmd.write_arg(worker);
+            }
+            Repair::Schedule(id) => {
+                cmd.write_arg(b"schedule");
+                cmd.write_arg(id);
             }
             Repair::Recount => cmd.write_arg(b"recount"),
         };

@@ -5,11 +5,15 @@ use std::sync::Arc;
 use crate::core::Core;
 use crate::model::{
     ChildFailure, ErrorKind, Finished, JobError, JobId, JobState, Millis, NewJob, Outcome, QueueConfig,
-    QueueName, WorkerId,
+    QueueName, ScheduleId, ScheduleSpec, Scope, WorkerId,
 };
-use crate::port::{AdminCommand, Finding, Resume, Step, WorkerInfo};
+use crate::port::{AdminCommand, Finding, Put, Resume, Step, WorkerInfo};
 
 const NOW: Millis = 1_000_000;
+
+fn schedule() -> ScheduleId {
+    ScheduleId::new("ticks").unwrap()
+}
 
 fn id(text: &str) -> JobId {
     JobId::new(text).unwrap()
@@ -49,6 +53,8 @@ fn sample() -> Core {
     )
     .unwrap();
     core.admin(AdminCommand::Cancel(vec![id("cancelled")]), NOW).unwrap();
+    let ticks = ScheduleSpec::every(schedule(), 1_000, &job("sch-0")).unwrap().limit(5);
+    core.put_schedule(&Scope::All, ticks, Some(NOW + 1_000), Put::Always, NOW).unwrap();
     assert_eq!(core.verify(0, false).findings, []);
     core
 }
@@ -237,4 +243,29 @@ fn what_the_records_themselves_get_wrong_is_found_and_left_to_people() {
         core.jobs.get_mut(slot).status.run = 0;
         core.jobs.get_mut(slot).status.attempts_made = 2;
     });
+}
+
+#[test]
+fn a_schedule_that_is_listed_elsewhere_than_it_stands_is_found_and_listed_anew() {
+    let core = is_found_and_mended(8, |core| core.timetable.due.clear());
+    assert_eq!(core.next_slot(), Some(NOW + 1_000));
+    is_found_and_mended(8, |core| {
+        core.timetable.due.insert((NOW, schedule()));
+    });
+    is_found_and_mended(8, |core| {
+        core.timetable.due.insert((NOW, ScheduleId::new("nobody").unwrap()));
+    });
+}
+
+#[test]
+fn a_schedule_that_must_not_fire_and_stands_at_a_slot_is_found_and_stopped() {
+    for damage in
+        [(|core| core.timetable.all.get_mut(&schedule()).unwrap().state.fired = 5) as fn(&mut Core), |core| {
+            let ticks = core.timetable.all.get_mut(&schedule()).unwrap();
+            Arc::make_mut(&mut ticks.spec).enabled = false;
+        }]
+    {
+        let core = is_found_and_mended(8, damage);
+        assert_eq!(core.next_slot(), None);
+    }
 }

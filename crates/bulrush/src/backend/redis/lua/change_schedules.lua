@@ -55,5 +55,6 @@ else
     letters[1], changed = 'D', true
   end
 end
-if changed then call('HSET', KEYS[1], 'n', counters()) end
+-- Whatever it has come to, the queue has seen the time; what changes nothing makes no queue.
+if got[2] or changed then call('HSET', KEYS[1], 'n', counters()) end
 return { now, table.concat(letters) }

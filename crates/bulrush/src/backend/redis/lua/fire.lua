@@ -79,9 +79,10 @@ for i = 1, tonumber(ARGV[2]) do
   end
   at = at + 10
 end
-if changed then
-  save_members()
-  if wake then ring_the_bell() end
+save_members()
+if wake then ring_the_bell() end
+-- Slots of schedules that are not there make no queue.
+if got[2] or changed then
   publish()
   call('HSET', KEYS[1], 'n', counters())
 end

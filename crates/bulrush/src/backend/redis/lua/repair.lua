@@ -8,6 +8,7 @@
 --        `unlink`: prefix, suffix                            a key that belongs to no job or group
 --        `key`: deduplication key                            held only by a pending job or until its time
 --        `family`: id                                        pending children counted; a parent that waits for nobody starts
+--        `schedule`: id                                      listed where it stands; gone where half of it is
 --        `worker`: worker (8 bytes)                          a lease that has run out, so that its jobs are rescued
 --        `counters`: counters as they were, counters as they should be, n, then n times: member of the rotation, waiting, active
 --        `recount`: –                                        the counters that the size of a collection tells
@@ -19,6 +20,7 @@
 -- @include part_job.lua
 -- @include part_groups.lua
 -- @include part_moves.lua
+-- @include part_schedule.lua
 local got = call('HMGET', KEYS[1], 'cfg', 'n')
 local what, done = ARGV[1], 0
 
@@ -137,6 +139,18 @@ local function mend()
       end
       done = 1
     end
+  elseif what == 'schedule' then
+    local id = ARGV[2]
+    local s = call('HEXISTS', KEYS[31], id) == 1 and load_schedule(id)
+    if s then
+      if band(s.flags, ENABLED) == 0 or s.limit > 0 and s.fired >= s.limit then s.next = 0 end
+      stand(s, s.next)
+      save_schedule(s)
+      call('ZADD', KEYS[33], 0, id)
+    else
+      drop_schedule(id)
+    end
+    done = 1
   elseif what == 'worker' then
     call('ZADD', KEYS[22], 'NX', int(now), ARGV[2])
     done = 1

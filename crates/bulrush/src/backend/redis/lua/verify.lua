@@ -16,6 +16,9 @@
 --        `keys`: cursor, how many               reply: [next cursor, [rest of the name, what is wrong]…]
 --        `out`: first number, how many          reply: [number, entry]…
 --        `heads`: cursor, how many              reply: [next cursor, priority of the list, [id, head of the record, active 0|1]…]
+--        `schedules`: cursor, how many          reply: [next cursor, rows]; a row: schedule, state, slot at which it is listed or false, among
+--                                               those that are read by id 0|1, what is asked for is there 0|1
+--        `strays`: key, first or cursor, how many   reply: [next cursor or 0, how many were seen, those of which no state is there]
 --        `totals`: –                            reply: see there
 --        A key is named by its place in KEYS.
 -- Cost   O(how many), + O(log d) a look into a sorted set; an owner's list costs at most 10,000
@@ -173,6 +176,29 @@ elseif what == 'keys' then
     if wrong then rows[#rows + 1] = { sub(name, #prefix + 1), wrong } end
   end
   return { page[1], rows }
+
+elseif what == 'schedules' then
+  local page, rows = call('HSCAN', KEYS[30], ARGV[2], 'COUNT', ARGV[3]), {}
+  for i = 1, #page[2], 2 do
+    local id = page[2][i]
+    rows[#rows + 1] = { id, page[2][i + 1], call('ZSCORE', KEYS[32], id), yes(call('ZSCORE', KEYS[33], id)), call('HEXISTS', KEYS[31], id) }
+  end
+  return { page[1], rows }
+
+elseif what == 'strays' then
+  local place, ids, cursor = tonumber(ARGV[2]), nil, '0'
+  if place == 31 then
+    local page = call('HSCAN', KEYS[31], ARGV[3], 'COUNT', ARGV[4])
+    cursor, ids = page[1], {}
+    for i = 1, #page[2], 2 do ids[#ids + 1] = page[2][i] end
+  else
+    ids = call('ZRANGE', KEYS[place], ARGV[3], ARGV[3] + ARGV[4] - 1)
+  end
+  local strays = {}
+  for i = 1, #ids do
+    if call('HEXISTS', KEYS[30], ids[i]) == 0 then strays[#strays + 1] = ids[i] end
+  end
+  return { cursor, #ids, strays }
 
 elseif what == 'out' then
   local rows = {}
