@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use bulrush_catalog::parse_span_ms;
+use bulrush_outbound::OutboundPolicy;
 use bulrush_service::Problems;
 use clap::{Args, ValueEnum};
 
@@ -56,6 +57,8 @@ pub struct ApiConfig {
     pub read_cache: Duration,
     /// Pause between the signs that a stream is alive; its credentials are looked at again with each.
     pub heartbeat: Duration,
+    /// Which addresses a webhook may have. Those who call them look again.
+    pub outbound: OutboundPolicy,
 }
 
 /// Who may read `/metrics`.
@@ -94,6 +97,7 @@ impl Default for ApiConfig {
             streams_max: 5_000,
             read_cache: Duration::ZERO,
             heartbeat: Duration::from_secs(15),
+            outbound: OutboundPolicy::default(),
         }
     }
 }

@@ -9,7 +9,7 @@
 //! - `http::route`: a route and its rule of access; `routes`: the list of all, from which server and document (`openapi`) are made.
 //!   `/api/v1` and the seeds' unversioned `/api` are the same handlers.
 //! - `jobs`: adding, reading, waiting, listing, managing, dead letters. `queues`: numbers and control. `live`: streams of events.
-//! - `files`: uploads, price histories, enrichment and what came of it. `exports`: data as files.
+//! - `files`: uploads, price histories, enrichment and what came of it. `exports`: data as files. `webhooks`: addresses that are told.
 //!
 //! # Invariants
 //! - What a caller may not see is absent: a foreign job, file or property gives the bytes that an unknown one gives. The caller's scope
@@ -32,6 +32,7 @@ mod reference;
 mod routes;
 mod server;
 mod state;
+mod webhooks;
 mod workers;
 
 pub use config::{ApiArgs, ApiConfig, MetricsAccess};

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use bulrush::port::Backend;
 use bulrush_api::{ApiArgs, Deps, Server, Shared};
 use bulrush_service::args::{
-    EngineArgs, SealArgs, StoreArgs, TelemetryArgs, TokenArgs, catalog, environment,
+    EngineArgs, OutboundArgs, SealArgs, StoreArgs, TelemetryArgs, TokenArgs, catalog, environment,
 };
 use bulrush_service::ops::{OpsCommand, healthcheck};
 use bulrush_service::{
@@ -37,6 +37,8 @@ struct Arguments {
     #[command(flatten)]
     seal: SealArgs,
     #[command(flatten)]
+    outbound: OutboundArgs,
+    #[command(flatten)]
     telemetry: TelemetryArgs,
 }
 
@@ -54,7 +56,8 @@ async fn main() -> anyhow::Result<ExitCode> {
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
     telemetry::init(&arguments.telemetry)?;
     let mut problems = Problems::default();
-    let config = arguments.api.config(&mut problems);
+    let mut config = arguments.api.config(&mut problems);
+    config.outbound = arguments.outbound.policy(&mut problems);
     let tokens = arguments.tokens.keys(None, &mut problems);
     let sealing = arguments.seal.sealing(None, &mut problems);
     let catalog = catalog(environment(), &mut problems);

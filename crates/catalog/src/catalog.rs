@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use bulrush::QueueOptions;
-use bulrush::model::{JobId, QueueConfig, QueueName};
+use bulrush::model::{GroupConfig, JobId, QueueConfig, QueueName};
 use serde_json::{Map, Value};
 
 use crate::entry::{Access, Binary, JobKind, Limits, QueueEntry};
@@ -168,6 +168,10 @@ impl Queue {
             concurrency: self.limits.concurrency_global,
             retention: self.limits.retention,
             depth_max: self.limits.depth_max,
+            group_default: GroupConfig {
+                concurrency: self.limits.concurrency_group,
+                ..GroupConfig::default()
+            },
             ..QueueConfig::default()
         }
     }
@@ -295,7 +299,7 @@ mod tests {
                 );
             }
         }
-        assert_eq!(prefixes.len(), 20);
+        assert_eq!(prefixes.len(), 21);
     }
 
     #[test]

@@ -114,6 +114,8 @@ pub struct Limits {
     pub concurrency: u32,
     /// Jobs active at once over all workers; none where only the slots bound it.
     pub concurrency_global: Option<u32>,
+    /// Jobs of one group active at once over all workers.
+    pub concurrency_group: Option<u32>,
     /// Total tries.
     pub attempts: u32,
     /// Pauses between tries.

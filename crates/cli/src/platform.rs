@@ -1,4 +1,4 @@
-//! Everything in one process: the engine, the database, the API, the workers and, if asked, the sandbox. `serve` and `demo` are made of it,
+//! Everything in one process: the engine, the database, the API, the workers, the scheduler and, if asked, the sandbox. `serve` and `demo` are made of it,
 //! and of the same libraries as the separate binaries.
 
 use std::sync::Arc;
@@ -11,17 +11,19 @@ use bulrush_api::{ApiConfig, Deps, Server, Shared};
 use bulrush_catalog::Catalog;
 use bulrush_outbound::{Exception, OutboundPolicy};
 use bulrush_sandbox::{Sandbox, SandboxConfig};
+use bulrush_scheduler::Scheduler;
 use bulrush_service::{
     DataDir, Health, Metrics, Sealing, Secret, Shutdown, TokenKeys, WorkerSettings, Workers,
     configure_queues, log_engine, log_place,
 };
 use bulrush_store::{Objects, Place, Store};
 use bulrush_upstream::fetch::{FetchOptions, Fetcher};
+use bulrush_upstream::webhook::WebhookClient;
 use bulrush_upstream::{UpstreamConfig, Upstreams};
 use bulrush_worker_enrichment::summary_queue;
 use {
-    bulrush_worker_analytics as analytics, bulrush_worker_competitor as competitor,
-    bulrush_worker_enrichment as enrichment,
+    bulrush_scheduler as scheduler, bulrush_worker_analytics as analytics,
+    bulrush_worker_competitor as competitor, bulrush_worker_enrichment as enrichment,
 };
 
 /// How long running jobs may go on when the process is asked to stop.
@@ -55,6 +57,7 @@ pub struct Plan {
 pub struct Platform {
     server: Server,
     workers: Workers,
+    scheduler: Scheduler,
     sandbox: Option<Sandbox>,
     backend: Arc<dyn Backend>,
     store: Store,
@@ -95,12 +98,18 @@ impl Platform {
             drain: DRAIN,
             ..WorkerSettings::named("bulrush")
         };
-        let computing = analytics::Dependencies::new(store.clone(), objects.clone());
+        let hooks = WebhookClient::new(plan.outbound.clone(), FetchOptions::default())?;
+        let computing = analytics::Dependencies::new(store.clone(), objects.clone())
+            .with_webhooks(hooks, sealing.clone());
+        let mut api = plan.api;
+        api.outbound = plan.outbound.clone();
         let workers = enrichment::start(&client, &dependencies, &settings)
             .and(analytics::start(&client, &computing, &settings))
             .and(competitor::start(&client, &pages(&store, plan.outbound, sandbox.as_ref())?, &settings));
 
         let catalog = Arc::new(plan.catalog);
+        let scheduler =
+            scheduler::start(&scheduler::Dependencies::new(backend.clone(), store.clone(), catalog.clone()));
         let shared = Shared {
             catalog: catalog.clone(),
             tokens: Arc::new(plan.tokens),
@@ -109,9 +118,9 @@ impl Platform {
             health: Health::new(),
             shutdown: shutdown.clone(),
         };
-        let server = Server::bind(plan.api, shared, Vec::new())?;
+        let server = Server::bind(api, shared, Vec::new())?;
         server.serve(Deps::of(&backend, &catalog, store.clone(), objects));
-        Ok(Self { server, workers, sandbox, backend, store, shutdown })
+        Ok(Self { server, workers, scheduler, sandbox, backend, store, shutdown })
     }
 
     /// Where the API is.
@@ -119,10 +128,12 @@ impl Platform {
         self.server.base_url()
     }
 
-    /// Stops everything in the order in which it needs each other: no more requests, then no more jobs, then the stores. A second
+    /// Stops everything in the order in which it needs each other: no more requests, then nothing more that is told,
+    /// then no more jobs, then the stores. A second
     /// signal does not wait.
     pub async fn stop(self) -> anyhow::Result<()> {
         self.server.stop(&self.shutdown).await;
+        self.scheduler.shutdown().await;
         self.workers.drain(&self.shutdown).await;
         if let Some(sandbox) = self.sandbox {
             sandbox.shutdown().await;

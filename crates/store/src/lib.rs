@@ -3,7 +3,7 @@
 //! All of the platform's businesses watch *things* over *time*, so the tables are few: [`Entities`], their [`Observations`], the
 //! [`Features`] of their days, caches of what the outside world said ([`Weather`], [`Holidays`]), [`Files`] and [`Results`]. Beside
 //! them stands what the API keeps of its own: [`ApiKeys`], [`StreamTickets`], [`Templates`] and [`Webhooks`] with their
-//! [`WebhookDeliveries`]. The [`Outbox`] holds jobs that are to be added together with the data that they are about.
+//! [`WebhookDeliveries`], and how far they were told ([`WebhookPositions`]). The [`Outbox`] holds jobs that are to be added together with the data that they are about.
 //!
 //! ```
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -69,6 +69,8 @@ mod tx;
 mod url;
 mod weather;
 mod webhook_deliveries;
+mod webhook_positions;
+mod webhook_sending;
 mod webhooks;
 
 pub use api_keys::{ApiKeyRow, ApiKeys, NewApiKey};
@@ -96,4 +98,6 @@ pub use templates::{Template, TemplateContent, TemplateCreated, TemplateUpdated,
 pub use tx::{FencedTx, WriteTx};
 pub use weather::{DailyWeather, GridCell, Weather, WeatherDay};
 pub use webhook_deliveries::{Delivery, DeliveryStatus, NewDelivery, WebhookDeliveries};
-pub use webhooks::{NewWebhook, Webhook, WebhookChange, Webhooks};
+pub use webhook_positions::{WebhookPosition, WebhookPositions};
+pub use webhook_sending::{AttemptOutcome, DeliveryAttempt, WebhooksMark};
+pub use webhooks::{NewWebhook, OldSecret, Webhook, WebhookChange, Webhooks};

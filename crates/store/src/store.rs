@@ -9,7 +9,8 @@ use crate::db::{Database, query};
 use crate::url::DatabaseUrl;
 use crate::{
     ApiKeys, Claims, CompetitorPages, CompetitorPrices, Entities, Features, Files, Holidays, Observations,
-    Outbox, Results, SiteTurns, StoreError, StreamTickets, Templates, Weather, WebhookDeliveries, Webhooks,
+    Outbox, Results, SiteTurns, StoreError, StreamTickets, Templates, Weather, WebhookDeliveries,
+    WebhookPositions, Webhooks,
 };
 
 /// How busy the connections are, for metrics.
@@ -178,6 +179,11 @@ impl Store {
     /// What they were told.
     pub fn webhook_deliveries(&self) -> WebhookDeliveries<'_> {
         WebhookDeliveries::new(self)
+    }
+
+    /// How far they were told.
+    pub fn webhook_positions(&self) -> WebhookPositions<'_> {
+        WebhookPositions::new(self)
     }
 
     pub(crate) fn readers(&self) -> &Database {

@@ -72,7 +72,9 @@ pub struct Delivery {
     pub job: Option<String>,
     /// What is sent.
     pub payload: String,
-    /// Attempts made so far.
+    /// How often it was sent anew: 0 at first.
+    pub round: i64,
+    /// Attempts made in this round.
     pub attempt: i64,
     /// How it stands.
     pub status: DeliveryStatus,
@@ -91,13 +93,13 @@ pub struct Delivery {
 /// The table of deliveries. They belong to whom their webhook belongs to.
 #[derive(Debug, Clone, Copy)]
 pub struct WebhookDeliveries<'s> {
-    store: &'s Store,
+    pub(crate) store: &'s Store,
 }
 
-const COLUMNS: &str = "d.id, d.webhook, d.event, d.job, d.payload, d.attempt, d.status, d.response_status, d.error, d.created_at, \
+pub(crate) const COLUMNS: &str = "d.id, d.webhook, d.event, d.job, d.payload, d.round, d.attempt, d.status, d.response_status, d.error, d.created_at, \
                        d.next_at, d.delivered_at";
 /// A delivery has no owner of its own, so `tenant` and `owner` of a scope's condition are the webhook's.
-const FROM: &str = "webhook_deliveries d JOIN webhooks w ON w.id = d.webhook";
+pub(crate) const FROM: &str = "webhook_deliveries d JOIN webhooks w ON w.id = d.webhook";
 
 impl<'s> WebhookDeliveries<'s> {
     pub(crate) fn new(store: &'s Store) -> Self {
@@ -170,26 +172,27 @@ impl<'s> WebhookDeliveries<'s> {
             .collect()
     }
 
-    /// Makes the delivery `id` pending and due at `now_ms`, as if it had never been tried, if `scope` may see its webhook. Returns
-    /// whether it was there.
-    pub async fn requeue(&self, scope: &Scope, id: &str, now_ms: i64) -> Result<bool, StoreError> {
+    /// Makes the delivery `id` pending and due at `now_ms`, as if it had never been tried, if `scope` may see its webhook.
+    /// Returns the round that begins with it; none if it was not there. Attempts of the rounds before change nothing any more.
+    pub async fn requeue(&self, scope: &Scope, id: &str, now_ms: i64) -> Result<Option<i64>, StoreError> {
         let sql = format!(
-            "UPDATE webhook_deliveries SET attempt = 0, status = $4, response_status = NULL, error = NULL, next_at = $5, \
+            "UPDATE webhook_deliveries SET round = round + 1, attempt = 0, status = $4, response_status = NULL, error = NULL, next_at = $5, \
                  delivered_at = NULL \
-             WHERE id = $3 AND webhook IN (SELECT id FROM webhooks WHERE {})",
+             WHERE id = $3 AND webhook IN (SELECT id FROM webhooks WHERE {}) RETURNING round",
             scope.condition()
         );
         self.store
             .write(async |tx| {
-                let done = query(sqlx::AssertSqlSafe(sql.as_str()))
+                query(sqlx::AssertSqlSafe(sql.as_str()))
                     .bind(scope.tenant())
                     .bind(scope.user())
                     .bind(id)
                     .bind(DeliveryStatus::Pending.as_str())
                     .bind(now_ms)
-                    .execute(tx.connection())
-                    .await?;
-                Ok(done == 1)
+                    .fetch_optional(tx.connection())
+                    .await?
+                    .map(|row| row.first())
+                    .transpose()
             })
             .await
     }
@@ -216,7 +219,7 @@ impl<'s> WebhookDeliveries<'s> {
     }
 }
 
-fn read(row: &DbRow) -> Result<Delivery, StoreError> {
+pub(crate) fn read(row: &DbRow) -> Result<Delivery, StoreError> {
     let status: &str = row.try_get("status")?;
     Ok(Delivery {
         id: row.try_get("id")?,
@@ -224,6 +227,7 @@ fn read(row: &DbRow) -> Result<Delivery, StoreError> {
         event: row.try_get("event")?,
         job: row.try_get("job")?,
         payload: row.try_get("payload")?,
+        round: row.try_get("round")?,
         attempt: row.try_get("attempt")?,
         status: status.parse()?,
         response_status: row.try_get("response_status")?,

@@ -31,6 +31,15 @@ pub struct WebhookChange {
     pub enabled: Option<bool>,
 }
 
+/// A secret that was replaced, and that receivers may still have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OldSecret {
+    /// The secret, sealed.
+    pub secret: String,
+    /// Until when it signs along, ms since 1970.
+    pub until_ms: i64,
+}
+
 /// A stored webhook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Webhook {
@@ -44,6 +53,8 @@ pub struct Webhook {
     pub events: Vec<String>,
     /// The secret that signs what is sent, sealed. Never shown.
     pub secret: String,
+    /// The secret of before, while it signs along.
+    pub old_secret: Option<OldSecret>,
     /// Whether it is told anything.
     pub enabled: bool,
     /// Why it was disabled, where that was not its owner's doing.
@@ -57,14 +68,13 @@ pub struct Webhook {
 /// The table of webhooks.
 #[derive(Debug, Clone, Copy)]
 pub struct Webhooks<'s> {
-    store: &'s Store,
+    pub(crate) store: &'s Store,
 }
 
-const COLUMNS: &str =
-    "id, tenant, owner, url, events, secret, enabled, disabled_reason, created_at, updated_at";
+const COLUMNS: &str = "id, tenant, owner, url, events, secret, old_secret, old_secret_until, enabled, disabled_reason, created_at, updated_at";
 
 /// How rows of this table are found and read.
-const ROWS: Scoped<Webhook> = Scoped { table: "webhooks", columns: COLUMNS, read };
+pub(crate) const ROWS: Scoped<Webhook> = Scoped { table: "webhooks", columns: COLUMNS, read };
 
 impl<'s> Webhooks<'s> {
     pub(crate) fn new(store: &'s Store) -> Self {
@@ -80,6 +90,7 @@ impl<'s> Webhooks<'s> {
             url: new.url.clone(),
             events: new.events.clone(),
             secret: new.secret.clone(),
+            old_secret: None,
             enabled: true,
             disabled_reason: None,
             created_at_ms: now_ms,
@@ -206,8 +217,10 @@ fn list_text(events: &[String]) -> String {
     serde_json::Value::from(events).to_string()
 }
 
-fn read(row: &DbRow) -> Result<Webhook, StoreError> {
+pub(crate) fn read(row: &DbRow) -> Result<Webhook, StoreError> {
     let events: String = row.try_get("events")?;
+    let old_secret: Option<String> = row.try_get("old_secret")?;
+    let old_until_ms: Option<i64> = row.try_get("old_secret_until")?;
     Ok(Webhook {
         id: row.try_get("id")?,
         owner: Owner { tenant: row.try_get("tenant")?, user: row.try_get("owner")? },
@@ -215,6 +228,7 @@ fn read(row: &DbRow) -> Result<Webhook, StoreError> {
         events: serde_json::from_str(&events)
             .map_err(|_| StoreError::unreadable("webhooks", "events", &events))?,
         secret: row.try_get("secret")?,
+        old_secret: old_secret.zip(old_until_ms).map(|(secret, until_ms)| OldSecret { secret, until_ms }),
         enabled: row.try_get("enabled")?,
         disabled_reason: row.try_get("disabled_reason")?,
         created_at_ms: row.try_get("created_at")?,

@@ -1,13 +1,14 @@
 //! The configuration of the binary: options and variables, checked as a whole.
 
 use bulrush_catalog::Binary;
-use bulrush_service::args::{self, TelemetryArgs};
+use bulrush_outbound::OutboundPolicy;
+use bulrush_service::args::{self, OutboundArgs, TelemetryArgs};
 use bulrush_service::ops::OpsCommand;
 use bulrush_service::{ConfigError, FilesArgs, Problems, WorkerArgs, WorkerConfig};
 use bulrush_store::Place;
 use clap::Parser;
 
-/// Runs the jobs that compute from the data and send out what comes of it: exports.
+/// Runs the jobs that compute from the data and send out what comes of it: exports, messages for webhooks.
 ///
 /// Limits of queues are set by variables BULRUSH_QUEUE_<NAME>_CONCURRENCY, _ATTEMPTS, _RATE_MAX and so on.
 #[derive(Debug, Parser)]
@@ -21,6 +22,8 @@ pub(crate) struct Arguments {
     pub worker: WorkerArgs,
     #[command(flatten)]
     pub files: FilesArgs,
+    #[command(flatten)]
+    pub outbound: OutboundArgs,
 }
 
 /// A configuration that can be used.
@@ -28,6 +31,7 @@ pub(crate) struct Arguments {
 pub(crate) struct Config {
     pub worker: WorkerConfig,
     pub files: Place,
+    pub outbound: OutboundPolicy,
 }
 
 impl Config {
@@ -49,12 +53,13 @@ impl Config {
         if !arguments.files.is_given() {
             problems.push("BULRUSH_FILES", "is missing; give it or its option, such as --files data/files");
         }
+        let outbound = arguments.outbound.policy(&mut problems);
         problems.finish()?;
         // Each of them is missing only with a problem noted, which ended the check above.
         let (Some(worker), Some(files)) = (worker, files) else {
             return Err(ConfigError { problems: Vec::new() });
         };
-        Ok(Self { worker, files })
+        Ok(Self { worker, files, outbound })
     }
 }
 

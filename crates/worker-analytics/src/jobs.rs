@@ -1,14 +1,19 @@
 //! The list of all jobs that this worker runs.
 
 use bulrush::Handlers;
-use bulrush_catalog::jobs::Export;
+use bulrush_catalog::jobs::{DeliverWebhook, Export, deliver_webhook};
 use bulrush_service::Served;
+use bulrush_upstream::webhook::WebhookClient;
 
-use crate::{Dependencies, export};
+use crate::{Dependencies, export, webhook};
 
 /// Every queue that this worker runs. A queue that is not here is left to whoever has processors for it: its jobs wait.
 pub(crate) fn all(deps: &Dependencies) -> Vec<Served> {
-    vec![Served { queue: "export", handlers: exports(deps) }]
+    let mut served = vec![Served { queue: "export", handlers: exports(deps) }];
+    if let Some(client) = &deps.webhooks {
+        served.push(Served { queue: deliver_webhook::QUEUE, handlers: deliveries(deps, client) });
+    }
+    served
 }
 
 /// The queue runs one kind of job, so whatever name a job was added under, that kind is meant.
@@ -19,12 +24,26 @@ fn exports(deps: &Dependencies) -> Handlers {
         .otherwise::<Export, _, _>(move |payload, ctx| export::run(under_any_name.clone(), payload, ctx))
 }
 
+fn deliveries(deps: &Dependencies, client: &WebhookClient) -> Handlers {
+    let one = (deps.clone(), client.clone());
+    let other = one.clone();
+    Handlers::new()
+        .on::<DeliverWebhook, _, _>(move |payload, ctx| {
+            webhook::run(one.0.clone(), one.1.clone(), payload, ctx)
+        })
+        .otherwise::<DeliverWebhook, _, _>(move |payload, ctx| {
+            webhook::run(other.0.clone(), other.1.clone(), payload, ctx)
+        })
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
 
     use bulrush_catalog::{Binary, Catalog};
+    use bulrush_outbound::OutboundPolicy;
     use bulrush_store::{Objects, Store};
+    use bulrush_upstream::fetch::FetchOptions;
 
     use super::*;
 
@@ -32,7 +51,9 @@ mod tests {
     async fn each_kind_with_a_payload_type_is_in_the_list_and_no_queue_is_twice() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open("sqlite::memory:").await.unwrap();
-        let deps = Dependencies::new(store, Objects::open(folder.path()).await.unwrap());
+        let client = WebhookClient::new(OutboundPolicy::default(), FetchOptions::default()).unwrap();
+        let deps =
+            Dependencies::new(store, Objects::open(folder.path()).await.unwrap()).with_webhooks(client, None);
         let served = all(&deps);
         let queues: HashSet<_> = served.iter().map(|served| served.queue).collect();
         assert_eq!(queues.len(), served.len(), "a queue is twice in the list");

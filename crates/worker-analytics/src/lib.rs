@@ -1,4 +1,4 @@
-//! The worker that computes from the data, and sends out what comes of it: exports.
+//! The worker that computes from the data, and sends out what comes of it: exports, and messages for webhooks.
 //!
 //! [`start`] runs all of its queues in the caller's process, so the binary beside this library, `bulrush serve` and the demo run the
 //! same code.
@@ -7,11 +7,13 @@
 //! - **A file appears whole or not at all.** An export is written beside its place and becomes its owner's in one transaction behind the
 //!   fence of the run; what a run leaves that was cancelled, failed or overtaken is removed.
 //! - **Twice is once.** An export's file has the identifier of its job, so a job that runs again makes the same file.
+//! - **A message is the same at every attempt.** Its identifier and its bytes stand in the database before it is sent.
 //! - **Constant memory.** Rows go from the store to the file in batches, whatever their number.
 
 mod dependencies;
 mod export;
 mod jobs;
+mod webhook;
 
 pub use dependencies::Dependencies;
 pub use export::RESULT_KIND as EXPORT_RESULT_KIND;

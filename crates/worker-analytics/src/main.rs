@@ -9,6 +9,8 @@ use bulrush::Client;
 use bulrush_catalog::Binary;
 use bulrush_service::ops::OpsCommand;
 use bulrush_service::{Shutdown, log_engine, open_objects, open_store, telemetry};
+use bulrush_upstream::fetch::FetchOptions;
+use bulrush_upstream::webhook::WebhookClient;
 use bulrush_worker_analytics::{Dependencies, start};
 use clap::Parser as _;
 
@@ -27,7 +29,7 @@ fn main() -> anyhow::Result<ExitCode> {
 
 async fn run(config: Config) -> anyhow::Result<()> {
     let shutdown = Shutdown::on_signals().context("signals cannot be watched")?;
-    let Config { worker, files } = config;
+    let Config { worker, files, outbound } = config;
     let parts = async {
         let store = open_store(&worker.database).await?;
         anyhow::Ok((store, open_objects(&files).await.context("the place of files could not be opened")?))
@@ -41,7 +43,8 @@ async fn run(config: Config) -> anyhow::Result<()> {
     for queue in worker.settings.catalog.of_binary(Binary::Analytics) {
         client.backend().configure(queue.name(), queue.config()).await?;
     }
-    let deps = Dependencies::new(store.clone(), objects);
+    let hooks = WebhookClient::new(outbound, FetchOptions::default())?;
+    let deps = Dependencies::new(store.clone(), objects).with_webhooks(hooks, worker.sealing.clone());
 
     let workers = start(&client, &deps, &worker.settings);
     let drained = workers.run(worker.ops, client.backend().clone(), store.clone(), &shutdown).await?;

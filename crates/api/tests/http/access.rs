@@ -24,6 +24,7 @@ fn body_of(operation: &Value) -> Option<Value> {
         "addFlow" => json!({"queue": "forecast"}),
         "changeJob" => json!({"priority": 1}),
         "addExport" => json!({"format": "csv"}),
+        "addWebhook" => json!({"url": "https://example.com/hook"}),
         "addTemplate" | "changeTemplate" => json!({"name": "t", "queue": "forecast"}),
         _ => json!({}),
     })

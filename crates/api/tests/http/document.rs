@@ -109,11 +109,14 @@ async fn the_reference_page_loads_nothing_from_elsewhere_and_runs_nothing() {
 async fn what_the_document_says_of_a_query_is_what_is_taken() {
     let api = start().await;
     let job = api.add(Who::Ada, "forecast", &json!({"data": {}})).await;
+    let hook = api.post(Who::Ada, "/api/v1/webhooks", &json!({"url": "https://example.com/hook"})).await;
+    let hook = hook.expect(201)["webhook"]["id"].as_str().unwrap().to_owned();
     let document = api.get(Who::Admin, "/api/v1/openapi.json").await.expect(200);
     let mut bounds = 0;
     for (path, methods) in document["paths"].as_object().unwrap() {
         for (method, operation) in methods.as_object().unwrap() {
-            let place = path.replace("{queue}", "forecast").replace("{id}", &job);
+            let id = if path.contains("/webhooks/") { &hook } else { &job };
+            let place = path.replace("{queue}", "forecast").replace("{id}", id);
             for parameter in operation["parameters"].as_array().into_iter().flatten() {
                 let (name, schema) = (parameter["name"].as_str().unwrap(), &parameter["schema"]);
                 if parameter["in"] != "query" || schema["type"] != "integer" || path.contains("/properties/")

@@ -16,3 +16,4 @@ mod manage;
 mod server;
 mod templates;
 mod tokens;
+mod webhooks;

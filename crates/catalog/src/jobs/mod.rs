@@ -1,9 +1,11 @@
 //! Payloads and results, one file per kind of job. Each comes with its processor.
 
+pub mod deliver_webhook;
 pub mod enrich_property;
 pub mod export;
 pub mod scrape_prices;
 
+pub use deliver_webhook::{DeliverWebhook, DeliverWebhookResult, WebhookEvent};
 pub use enrich_property::{EnrichProperty, EnrichPropertyResult, GeoPoint};
 pub use export::{Export, ExportEntity, ExportFormat, ExportResult};
 pub use scrape_prices::{CompetitorOutcome, CompetitorStatus, ScrapePrices, ScrapePricesResult};

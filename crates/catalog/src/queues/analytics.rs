@@ -138,6 +138,25 @@ pub(super) static NOTIFICATION: QueueEntry = QueueEntry {
     },
 };
 
+pub(super) static WEBHOOKS: QueueEntry = QueueEntry {
+    name: crate::jobs::deliver_webhook::QUEUE,
+    prefix: "whk",
+    aliases: &[],
+    binary: Binary::Analytics,
+    purpose: "Tells webhooks what happened to their owners' jobs.",
+    jobs: &[crate::jobs::deliver_webhook::KIND],
+    limits: Limits {
+        concurrency: 10,
+        // A group is a webhook: a receiver that does not answer keeps two slots busy and no more.
+        concurrency_group: Some(2),
+        attempts: 10,
+        timeout_ms: 30 * SECOND_MS,
+        ..DEFAULT
+    },
+    access: Access::Internal,
+    seed_variables: SeedVariables { concurrency: &[], timeout: &[] },
+};
+
 pub(super) static CACHE_WARMING: QueueEntry = QueueEntry {
     name: "cache-warming",
     prefix: "cac",

@@ -17,6 +17,7 @@ const DAY_MS: u64 = 24 * 60 * MINUTE_MS;
 const DEFAULT: Limits = Limits {
     concurrency: 2,
     concurrency_global: None,
+    concurrency_group: None,
     attempts: 3,
     backoff: Growth::DEFAULT,
     rate: None,
@@ -33,7 +34,7 @@ const DEFAULT: Limits = Limits {
 pub(crate) const DEFAULT_ATTEMPTS: u32 = DEFAULT.attempts;
 
 /// Every queue of the platform.
-pub const ALL: [&QueueEntry; 20] = [
+pub const ALL: [&QueueEntry; 21] = [
     &enrichment::ENRICHMENT,
     &enrichment::SYNC,
     &enrichment::FEEDS,
@@ -48,6 +49,7 @@ pub const ALL: [&QueueEntry; 20] = [
     &analytics::EXPORT,
     &analytics::ALERTS,
     &analytics::NOTIFICATION,
+    &analytics::WEBHOOKS,
     &analytics::CACHE_WARMING,
     &analytics::CLEANUP,
     &forecast::FORECAST,

@@ -47,5 +47,7 @@ mod repositories;
 mod stream_tickets;
 #[path = "../tables/templates.rs"]
 mod templates;
+#[path = "../tables/webhook_sending.rs"]
+mod webhook_sending;
 #[path = "../tables/webhooks.rs"]
 mod webhooks;

@@ -39,4 +39,5 @@ mod ownership;
 mod repositories;
 mod stream_tickets;
 mod templates;
+mod webhook_sending;
 mod webhooks;

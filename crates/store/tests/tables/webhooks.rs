@@ -122,6 +122,7 @@ async fn a_delivery_is_kept_once_and_goes_with_its_webhook(store: &Store) {
         event: "job.completed".into(),
         job: Some("job-1".into()),
         payload: "{ \"n\": 1.0 }".into(),
+        round: 0,
         attempt: 0,
         status: DeliveryStatus::Pending,
         response_status: None,
@@ -186,7 +187,7 @@ async fn nobody_sees_changes_or_removes_what_somebody_else_owns(store: &Store) {
             let change = WebhookChange { enabled: Some(false), ..WebhookChange::default() };
             assert_eq!(webhooks.update(&scope, &made.id, &change).await.unwrap(), None, "{scope:?}");
             assert!(!webhooks.delete(&scope, &made.id).await.unwrap(), "{scope:?}");
-            assert!(!deliveries.requeue(&scope, "d1", 1).await.unwrap(), "{scope:?}");
+            assert_eq!(deliveries.requeue(&scope, "d1", 1).await.unwrap(), None, "{scope:?}");
         }
     }
     assert_eq!(store.webhooks().get(&Scope::All, &made.id).await.unwrap(), Some(made));
@@ -212,7 +213,7 @@ async fn a_settled_delivery_is_sent_again_as_if_it_were_new_or_forgotten_in_time
     let status = async |id: &str| deliveries.get(&Scope::All, id).await.unwrap().map(|row| row.status);
     assert_eq!(status("delivered").await, Some(DeliveryStatus::Delivered));
     for id in ["failed", "delivered"] {
-        assert!(deliveries.requeue(&ada().into(), id, 9_000).await.unwrap());
+        assert_eq!(deliveries.requeue(&ada().into(), id, 9_000).await.unwrap(), Some(1));
         let row = deliveries.get(&Scope::All, id).await.unwrap().unwrap();
         assert_eq!(
             (row.status, row.attempt, row.response_status, row.error, row.next_at_ms, row.delivered_at_ms),
@@ -220,7 +221,7 @@ async fn a_settled_delivery_is_sent_again_as_if_it_were_new_or_forgotten_in_time
             "{id}"
         );
     }
-    assert!(!deliveries.requeue(&Scope::All, "no-such", 1).await.unwrap());
+    assert_eq!(deliveries.requeue(&Scope::All, "no-such", 1).await.unwrap(), None);
 
     let settle =
         "UPDATE webhook_deliveries SET status = 'failed', next_at = NULL WHERE id IN ('failed', 'delivered')";

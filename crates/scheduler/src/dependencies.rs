@@ -1,0 +1,74 @@
+//! What the scheduler works with, and how often it does what.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bulrush::port::Backend;
+use bulrush_catalog::Catalog;
+use bulrush_store::Store;
+
+/// What the scheduler works with. Cheap to clone.
+#[derive(Clone)]
+pub struct Dependencies {
+    /// The engine.
+    pub backend: Arc<dyn Backend>,
+    /// The domain's tables.
+    pub store: Store,
+    /// The queues.
+    pub catalog: Arc<Catalog>,
+    /// How often what is done. The defaults but in tests.
+    pub pace: Pace,
+}
+
+impl Dependencies {
+    /// The engine, the store, the queues, and the usual pace.
+    pub fn new(backend: Arc<dyn Backend>, store: Store, catalog: Arc<Catalog>) -> Self {
+        Self { backend, store, catalog, pace: Pace::default() }
+    }
+
+    /// Goes at another pace.
+    pub fn with_pace(mut self, pace: Pace) -> Self {
+        self.pace = pace;
+        self
+    }
+}
+
+impl std::fmt::Debug for Dependencies {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Dependencies").field("backend", &self.backend.kind()).finish_non_exhaustive()
+    }
+}
+
+/// How often the scheduler does what.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// Between two passes of maintenance over all queues. Less than half a lease: a pass that comes later than that opens a time of grace,
+    /// in which nothing is rescued.
+    pub maintenance: Duration,
+    /// How long an instance has the reading of events without a sign of life; it gives one each third of it.
+    pub claim: Duration,
+    /// How long a read of a queue's events waits for the first one.
+    pub wait: Duration,
+    /// Between two looks at the ends of the streams while nobody has a webhook.
+    pub tail: Duration,
+    /// Between two looks for deliveries that were left lying.
+    pub sweep: Duration,
+    /// How long a delivery may be overdue before it counts as left lying.
+    pub overdue: Duration,
+    /// Longest pause after trouble with a store.
+    pub trouble: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            maintenance: Duration::from_secs(3),
+            claim: Duration::from_secs(30),
+            wait: Duration::from_secs(10),
+            tail: Duration::from_secs(5),
+            sweep: Duration::from_mins(1),
+            overdue: Duration::from_mins(1),
+            trouble: Duration::from_secs(30),
+        }
+    }
+}

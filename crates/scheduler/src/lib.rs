@@ -1,0 +1,20 @@
+//! What runs beside the workers, in any number of instances: queues are kept in order (`maintenance`), and webhooks are told what
+//! happened (`webhooks`).
+//!
+//! [`start`] runs all of it in the caller's process, so the binary beside this library and `bulrush serve` run the same code.
+//!
+//! # Invariants
+//! - **Nothing rests on being the only one.** One instance reads events for webhooks at a time, by a claim, because two would do the same
+//!   work twice; what keeps each event told once is the identifier of its deliveries and the place that moves with them.
+//! - **Nothing rests on going on.** A place in a stream moves in the transaction that keeps what was read there; what a dead instance left
+//!   undone is found and done by another.
+//! - **A store that is away is waited for**, with pauses that grow and differ between instances.
+
+mod dependencies;
+mod maintenance;
+mod pause;
+mod scheduler;
+mod webhooks;
+
+pub use dependencies::{Dependencies, Pace};
+pub use scheduler::{Scheduler, start};

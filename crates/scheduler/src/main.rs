@@ -1,0 +1,53 @@
+//! `bulrush-scheduler`: reads its configuration, runs the scheduler, ends what it has begun when it is asked to stop.
+
+mod config;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use bulrush::port::Backend;
+use bulrush_scheduler::{Dependencies, start};
+use bulrush_service::ops::{Ops, OpsCommand, OpsPort};
+use bulrush_service::{Health, Phase, Shutdown, log_engine, open_store, telemetry};
+use clap::Parser as _;
+
+use config::{Arguments, Config};
+
+fn main() -> anyhow::Result<ExitCode> {
+    let arguments = Arguments::parse();
+    if let Some(OpsCommand::Healthcheck) = arguments.command {
+        return Ok(arguments.ops.healthcheck());
+    }
+    telemetry::init(&arguments.telemetry)?;
+    let config = Config::check(arguments)?;
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run(config))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn run(config: Config) -> anyhow::Result<()> {
+    let shutdown = Shutdown::on_signals().context("signals cannot be watched")?;
+    let store = tokio::select! {
+        store = open_store(&config.database) => store?,
+        () = shutdown.begun() => return Ok(()),
+    };
+    let backend: Arc<dyn Backend> = bulrush::backend::connect(config.engine.expose()).await?;
+    log_engine(&*backend);
+    let scheduler = start(&Dependencies::new(backend.clone(), store.clone(), Arc::new(config.catalog)));
+    let health = Health::new();
+    health.set_phase(Phase::Ready);
+    let told = Ops::of_workers(health.clone(), backend.clone(), store.clone(), Vec::new())?;
+    let port = config.ops.map(|address| OpsPort::open(address, told)).transpose()?;
+    tracing::info!("scheduler started");
+
+    shutdown.begun().await;
+    health.set_phase(Phase::Stopping);
+    scheduler.shutdown().await;
+    if let Some(port) = port {
+        port.close().await;
+    }
+    backend.close().await?;
+    store.close().await;
+    tracing::info!("stopped");
+    Ok(())
+}
