@@ -48,7 +48,9 @@ proptest! {
         history in prop::collection::vec(scheduled(), 1..80)
     ) {
         let mut timetable = Timetable::new();
-        history.iter().for_each(|happening| timetable.happen(happening));
+        for happening in &history {
+            timetable.happen(happening);
+        }
     }
 }
 

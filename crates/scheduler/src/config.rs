@@ -38,22 +38,17 @@ impl Config {
     ///
     /// # Errors
     /// All problems at once.
-    pub fn check(arguments: Arguments) -> Result<Self, ConfigError> {
+    pub fn check(arguments: &Arguments) -> Result<Self, ConfigError> {
         Self::check_with(arguments, args::environment())
     }
 
     fn check_with(
-        arguments: Arguments,
+        arguments: &Arguments,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
         let mut problems = Problems::default();
         let database = arguments.store.url(&mut problems);
-        if arguments.engine.engine.is_none() {
-            problems.push(
-                "BULRUSH_ENGINE",
-                "is missing; give it or its option, such as --engine redis://localhost:6379",
-            );
-        }
+        let engine = arguments.engine.url(&mut problems);
         // One that is given and cannot be used is noted already.
         if arguments.store.database.is_none() && arguments.store.database_file.is_none() {
             problems.push(
@@ -64,8 +59,7 @@ impl Config {
         let catalog = args::catalog(environment, &mut problems);
         problems.finish()?;
         // Each of them is missing only with a problem noted, which ended the check above.
-        let (Some(engine), Some(database), Some(catalog)) = (arguments.engine.engine, database, catalog)
-        else {
+        let (Some(engine), Some(database), Some(catalog)) = (engine, database, catalog) else {
             return Err(ConfigError { problems: Vec::new() });
         };
         Ok(Self { engine, database, ops: arguments.ops.ops, catalog })
@@ -80,7 +74,7 @@ mod tests {
     fn all_that_is_missing_or_wrong_is_told_at_once() {
         let arguments = Arguments::try_parse_from(["x"]).unwrap();
         let odd = [("BULRUSH_QUEUE_EXPORT_ATTEMPTS".to_owned(), "0".to_owned())];
-        let text = Config::check_with(arguments, odd).unwrap_err().to_string();
+        let text = Config::check_with(&arguments, odd).unwrap_err().to_string();
         for name in ["BULRUSH_ENGINE", "DATABASE_URL", "BULRUSH_QUEUE_EXPORT_ATTEMPTS"] {
             assert!(text.contains(name), "{name} is not in {text}");
         }
@@ -96,7 +90,7 @@ mod tests {
             "postgres://u:canary@h/d",
         ])
         .unwrap();
-        let config = Config::check_with(arguments, []).unwrap();
+        let config = Config::check_with(&arguments, []).unwrap();
         assert!(!format!("{config:?}").contains("canary"));
     }
 }

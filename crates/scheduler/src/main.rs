@@ -20,7 +20,7 @@ fn main() -> anyhow::Result<ExitCode> {
         return Ok(arguments.ops.healthcheck());
     }
     telemetry::init(&arguments.telemetry)?;
-    let config = Config::check(arguments)?;
+    let config = Config::check(&arguments)?;
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run(config))?;
     Ok(ExitCode::SUCCESS)
 }
