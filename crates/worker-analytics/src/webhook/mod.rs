@@ -32,8 +32,8 @@ pub(crate) async fn run(
     ctx: Context,
 ) -> JobResult<DeliverWebhookResult> {
     let (delivery, webhook) = match find(&deps, &payload).await {
-        Ok(Found::ToSend(delivery, webhook)) => (delivery, webhook),
-        Ok(Found::Nothing(why)) => return Ok(nothing(why)),
+        Ok(Ok(found)) => found,
+        Ok(Err(why)) => return Ok(nothing(why)),
         Err(error) => return Err(store_failure(&error)),
     };
     if !webhook.enabled {
@@ -68,26 +68,23 @@ pub(crate) async fn run(
     settle(&deps, &ctx, &payload, &attempt, ended).await
 }
 
-/// What a job finds.
-enum Found {
-    ToSend(Delivery, Webhook),
-    Nothing(&'static str),
-}
+/// What is to be sent and where to, or why nothing is.
+type Found = Result<(Delivery, Webhook), &'static str>;
 
 async fn find(deps: &Dependencies, payload: &DeliverWebhook) -> Result<Found, StoreError> {
     let Some(delivery) = deps.store.webhook_deliveries().get(&Scope::All, &payload.delivery_id).await? else {
-        return Ok(Found::Nothing("the delivery is gone, with its webhook"));
+        return Ok(Err("the delivery is gone, with its webhook"));
     };
     if delivery.round != payload.round {
-        return Ok(Found::Nothing("the delivery is being sent anew by another job"));
+        return Ok(Err("the delivery is being sent anew by another job"));
     }
     if delivery.status != DeliveryStatus::Pending {
-        return Ok(Found::Nothing("the delivery was settled before"));
+        return Ok(Err("the delivery was settled before"));
     }
     let Some(webhook) = deps.store.webhooks().get(&Scope::All, &delivery.webhook).await? else {
-        return Ok(Found::Nothing("the webhook was removed"));
+        return Ok(Err("the webhook was removed"));
     };
-    Ok(Found::ToSend(delivery, webhook))
+    Ok(Ok((delivery, webhook)))
 }
 
 /// What signs the message: the secret, and the one before while its receiver may still have that.
