@@ -122,7 +122,9 @@ impl Sheets {
 
     fn finish(mut self) -> Result<Book, ExportError> {
         // A workbook has a sheet, and a sheet its header, also without rows.
-        self.sheet()?;
+        if self.count == 0 {
+            self.sheet()?;
+        }
         let trouble = |error: std::io::Error| ExportError::Write(error.to_string());
         let mut file = BufWriter::new(tempfile::tempfile().map_err(trouble)?);
         self.book.save_to_writer(&mut file)?;
