@@ -3,18 +3,16 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
-use bulrush::port::Backend;
 use bulrush_api::{ApiArgs, Deps, Server, Shared};
 use bulrush_service::args::{
     EngineArgs, OutboundArgs, SealArgs, StoreArgs, TelemetryArgs, TokenArgs, catalog, environment,
 };
 use bulrush_service::ops::{OpsCommand, healthcheck};
 use bulrush_service::{
-    Drained, FilesArgs, Health, Metrics, Problems, Secret, Shutdown, log_engine, open_objects, open_store,
-    telemetry,
+    Drained, FilesArgs, Health, Metrics, Problems, Shutdown, log_engine, open_engine, open_objects,
+    open_store, telemetry,
 };
 use clap::Parser;
 
@@ -93,7 +91,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let parts = async {
         let store = open_store(&database).await?;
         let objects = open_objects(&files).await?;
-        anyhow::Ok((store, objects, connect(&engine).await?))
+        anyhow::Ok((store, objects, open_engine(&engine).await?))
     };
     let (store, objects, backend) = tokio::select! {
         parts = parts => parts?,
@@ -111,20 +109,4 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
     backend.close().await?;
     Ok(())
-}
-
-/// Connects to the engine's store, again and again while it is away.
-async fn connect(url: &Secret) -> bulrush::port::Result<Arc<dyn Backend>> {
-    loop {
-        match bulrush::backend::connect(url.expose()).await {
-            Err(error) if error.is_transient() => {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "the engine's store is away; trying again"
-                );
-                tokio::time::sleep(Duration::from_secs(1)).await;
-            }
-            other => return other,
-        }
-    }
 }

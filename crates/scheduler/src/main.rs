@@ -6,10 +6,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use bulrush::port::Backend;
 use bulrush_scheduler::{Dependencies, start};
 use bulrush_service::ops::{Ops, OpsCommand, OpsPort};
-use bulrush_service::{Health, Phase, Shutdown, log_engine, open_store, telemetry};
+use bulrush_service::{Health, Phase, Shutdown, log_engine, open_engine, open_store, telemetry};
 use clap::Parser as _;
 
 use config::{Arguments, Config};
@@ -27,11 +26,12 @@ fn main() -> anyhow::Result<ExitCode> {
 
 async fn run(config: Config) -> anyhow::Result<()> {
     let shutdown = Shutdown::on_signals().context("signals cannot be watched")?;
-    let store = tokio::select! {
-        store = open_store(&config.database) => store?,
+    let parts =
+        async { anyhow::Ok((open_store(&config.database).await?, open_engine(&config.engine).await?)) };
+    let (store, backend) = tokio::select! {
+        parts = parts => parts?,
         () = shutdown.begun() => return Ok(()),
     };
-    let backend: Arc<dyn Backend> = bulrush::backend::connect(config.engine.expose()).await?;
     log_engine(&*backend);
     let scheduler = start(&Dependencies::new(backend.clone(), store.clone(), Arc::new(config.catalog)));
     let health = Health::new();

@@ -33,6 +33,7 @@ mod tokens;
 mod waiting;
 mod worker_args;
 mod worker_ops;
+mod worker_process;
 mod workers;
 
 pub use data_dir::{DataDir, DataDirError};
@@ -46,7 +47,8 @@ pub use sealing::Sealing;
 pub use secret::Secret;
 pub use shutdown::{Drained, Shutdown};
 pub use tokens::{Claims, LEEWAY_MAX_S, Role, TokenError, TokenKeys, TokenOptions, TokenSources, is_name};
-pub use waiting::{open_objects, open_store};
+pub use waiting::{open_engine, open_objects, open_store};
 pub use worker_args::{WorkerArgs, WorkerConfig};
 pub use worker_ops::Watched;
+pub use worker_process::{WorkerParts, run_worker};
 pub use workers::{Served, WorkerSettings, Workers};

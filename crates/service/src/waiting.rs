@@ -1,8 +1,10 @@
 //! Parts that other machines serve may come up after the program that needs them.
 
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
+use bulrush::port::{self, Backend};
 use bulrush_store::{ObjectError, Objects, Place, Store, StoreError};
 
 use crate::Secret;
@@ -21,6 +23,15 @@ pub async fn open_store(url: &Secret) -> Result<Store, StoreError> {
         Ok(store)
     };
     until_there("the database is away; trying again", open, StoreError::is_transient).await
+}
+
+/// Connects to the engine's store, again and again while it is away. To be dropped when the program is to stop.
+///
+/// # Errors
+/// What does not pass by itself, as of [`bulrush::backend::connect`].
+pub async fn open_engine(url: &Secret) -> port::Result<Arc<dyn Backend>> {
+    let open = async || bulrush::backend::connect(url.expose()).await;
+    until_there("the engine's store is away; trying again", open, port::Error::is_transient).await
 }
 
 /// Opens the place of files, again and again while it is away. To be dropped when the program is to stop.

@@ -4,11 +4,9 @@ mod config;
 
 use std::process::ExitCode;
 
-use anyhow::Context as _;
-use bulrush::Client;
 use bulrush_catalog::Binary;
 use bulrush_service::ops::OpsCommand;
-use bulrush_service::{Shutdown, log_engine, open_store, telemetry};
+use bulrush_service::{WorkerParts, run_worker, telemetry};
 use bulrush_upstream::fetch::Fetcher;
 use bulrush_worker_competitor::{Dependencies, start};
 use clap::Parser as _;
@@ -27,28 +25,14 @@ fn main() -> anyhow::Result<ExitCode> {
 }
 
 async fn run(config: Config) -> anyhow::Result<()> {
-    let shutdown = Shutdown::on_signals().context("signals cannot be watched")?;
-    let worker = config.worker;
-    let store = tokio::select! {
-        store = open_store(&worker.database) => store?,
-        () = shutdown.begun() => return Ok(()),
-    };
-    let client = Client::connect(worker.engine.expose()).await?;
-    log_engine(&**client.backend());
-    for queue in worker.settings.catalog.of_binary(Binary::Competitor) {
-        client.backend().configure(queue.name(), queue.config()).await?;
-    }
-    let fetcher = Fetcher::new(config.policy, config.fetch)?;
-    let deps = Dependencies::new(store.clone(), fetcher)
-        .with_manners(config.manners)
-        .with_rates(config.rates)
-        .with_currency(config.currency)
-        .with_fallback(config.fallback);
-
-    let workers = start(&client, &deps, &worker.settings);
-    let drained = workers.run(worker.ops, client.backend().clone(), store.clone(), &shutdown).await?;
-    client.backend().close().await?;
-    store.close().await;
-    tracing::info!(?drained, "stopped");
-    Ok(())
+    let Config { worker, policy, fetch, manners, rates, currency, fallback } = config;
+    run_worker(worker, Binary::Competitor, async |parts: &WorkerParts| {
+        let deps = Dependencies::new(parts.store.clone(), Fetcher::new(policy, fetch)?)
+            .with_manners(manners)
+            .with_rates(rates)
+            .with_currency(currency)
+            .with_fallback(fallback);
+        anyhow::Ok(start(&parts.client, &deps, &parts.settings))
+    })
+    .await
 }

@@ -4,11 +4,9 @@ mod config;
 
 use std::process::ExitCode;
 
-use anyhow::Context as _;
-use bulrush::Client;
 use bulrush_catalog::Binary;
 use bulrush_service::ops::OpsCommand;
-use bulrush_service::{Shutdown, log_engine, open_store, telemetry};
+use bulrush_service::{WorkerParts, run_worker, telemetry};
 use bulrush_upstream::Upstreams;
 use bulrush_worker_enrichment::{Dependencies, start, summary_queue};
 use clap::Parser as _;
@@ -27,26 +25,13 @@ fn main() -> anyhow::Result<ExitCode> {
 }
 
 async fn run(config: Config) -> anyhow::Result<()> {
-    let shutdown = Shutdown::on_signals().context("signals cannot be watched")?;
-    let worker = config.worker;
-    let store = tokio::select! {
-        store = open_store(&worker.database) => store?,
-        () = shutdown.begun() => return Ok(()),
-    };
-    let client = Client::connect(worker.engine.expose()).await?;
-    log_engine(&**client.backend());
-    for queue in worker.settings.catalog.of_binary(Binary::Enrichment) {
-        client.backend().configure(queue.name(), queue.config()).await?;
-    }
-    let upstreams = Upstreams::new(config.upstreams)?;
-    let mut deps = Dependencies::new(store.clone(), upstreams)
-        .with_summaries(summary_queue(&client, &worker.settings.catalog)?);
-    deps.sealing = worker.sealing;
-
-    let workers = start(&client, &deps, &worker.settings);
-    let drained = workers.run(worker.ops, client.backend().clone(), store.clone(), &shutdown).await?;
-    client.backend().close().await?;
-    store.close().await;
-    tracing::info!(?drained, "stopped");
-    Ok(())
+    let Config { worker, upstreams } = config;
+    let sealing = worker.sealing.clone();
+    run_worker(worker, Binary::Enrichment, async |parts: &WorkerParts| {
+        let mut deps = Dependencies::new(parts.store.clone(), Upstreams::new(upstreams)?)
+            .with_summaries(summary_queue(&parts.client, &parts.settings.catalog)?);
+        deps.sealing = sealing;
+        anyhow::Ok(start(&parts.client, &deps, &parts.settings))
+    })
+    .await
 }

@@ -1,0 +1,58 @@
+//! A worker binary from its start to its end: the same for all of them but for what their jobs work with.
+
+use std::io;
+
+use bulrush::Client;
+use bulrush::port;
+use bulrush_catalog::Binary;
+use bulrush_store::{Store, StoreError};
+
+use crate::{Shutdown, WorkerConfig, WorkerSettings, Workers, log_engine, open_engine, open_store};
+
+/// What every worker works with.
+pub struct WorkerParts {
+    /// The engine.
+    pub client: Client,
+    /// The domain's tables, up to date.
+    pub store: Store,
+    /// How the workers are to run.
+    pub settings: WorkerSettings,
+}
+
+/// Waits for database and engine, brings the queues of `binary` their settings, starts the workers that `start` makes, and drains them
+/// when the process is asked to stop: by SIGTERM or Ctrl-C, also while it still waits. To be called within a tokio runtime.
+///
+/// # Errors
+/// What does not pass by itself: signals that cannot be watched, a database or an engine that cannot be used, a port that is taken, and
+/// what `start` says.
+pub async fn run_worker<E>(
+    config: WorkerConfig,
+    binary: Binary,
+    start: impl AsyncFnOnce(&WorkerParts) -> Result<Workers, E>,
+) -> Result<(), E>
+where
+    E: From<io::Error> + From<StoreError> + From<port::Error>,
+{
+    let shutdown = Shutdown::on_signals()?;
+    let started = async {
+        let store = open_store(&config.database).await?;
+        let backend = open_engine(&config.engine).await?;
+        log_engine(&*backend);
+        for queue in config.settings.catalog.of_binary(binary) {
+            backend.configure(queue.name(), queue.config()).await?;
+        }
+        let parts = WorkerParts { client: Client::new(backend), store, settings: config.settings };
+        let workers = start(&parts).await?;
+        Ok::<_, E>((parts, workers))
+    };
+    let (parts, workers) = tokio::select! {
+        started = started => started?,
+        () = shutdown.begun() => return Ok(()),
+    };
+    let backend = parts.client.backend().clone();
+    let drained = workers.run(config.ops, backend.clone(), parts.store.clone(), &shutdown).await?;
+    backend.close().await?;
+    parts.store.close().await;
+    tracing::info!(?drained, "stopped");
+    Ok(())
+}
