@@ -87,3 +87,34 @@ fn it_runs_until_it_is_asked_to_stop_and_then_ends_well() {
     assert!(status.success(), "{status}: {rest}");
     assert!(rest.contains("SIGTERM") && rest.contains("\"drained\":\"Whole\""), "{rest}");
 }
+
+#[test]
+fn it_waits_for_an_engine_that_is_away_and_can_be_stopped_while_it_waits() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = format!("sqlite:{}", folder.path().join("store.db").display());
+    // Nothing listens at a port that was just given back.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut child = binary()
+        .args([
+            "--engine",
+            &format!("redis://{free}"),
+            "--database",
+            &database,
+            "--log-format",
+            "json",
+            "--files",
+        ])
+        .arg(folder.path().join("files"))
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("the engine's store is away; trying again") {
+        line.clear();
+        assert!(log.read_line(&mut line).unwrap() > 0, "the worker ended instead of waiting");
+    }
+    let asked = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert!(asked.success());
+    let status = child.wait().unwrap();
+    assert!(status.success(), "{status}");
+}
