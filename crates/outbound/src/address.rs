@@ -128,7 +128,7 @@ const NAT64: Ipv6Net = v6([0x64, 0xff9b, 0, 0, 0, 0, 0, 0], 96);
 
 /// The IPv4 address that this one leads to: itself, or what an IPv4-mapped or NAT64 address holds. A packet to one of those
 /// goes to the IPv4 address, so it is that one which must be judged.
-pub fn embedded_v4(address: IpAddr) -> Option<Ipv4Addr> {
+fn embedded_v4(address: IpAddr) -> Option<Ipv4Addr> {
     match address {
         IpAddr::V4(address) => Some(address),
         IpAddr::V6(address) if NAT64.contains(&address) => {

@@ -62,14 +62,6 @@ impl Exception {
             Kind::Network(_) => false,
         }
     }
-
-    /// The port it lets pass, if it names one.
-    pub(crate) fn port(&self) -> Option<u16> {
-        match &self.0 {
-            Kind::Address(_, port) | Kind::Name(_, port) => Some(*port),
-            Kind::Network(_) => None,
-        }
-    }
 }
 
 impl FromStr for Exception {

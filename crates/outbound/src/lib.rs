@@ -20,7 +20,7 @@ mod policy;
 mod refusal;
 mod target;
 
-pub use address::{AddressKind, embedded_v4, kind_of};
+pub use address::{AddressKind, kind_of};
 pub use exception::{Exception, ExceptionError};
 pub use name::NameKind;
 pub use policy::{DEFAULT_PORTS, OutboundPolicy, URL_LENGTH_MAX};

@@ -62,15 +62,6 @@ impl OutboundPolicy {
         &self.exceptions
     }
 
-    /// Every port that anything may be called at, ascending, without repeats.
-    pub fn all_ports(&self) -> Vec<u16> {
-        let mut ports = self.ports.clone();
-        ports.extend(self.exceptions.iter().filter_map(Exception::port));
-        ports.sort_unstable();
-        ports.dedup();
-        ports
-    }
-
     /// Whether `address` may be called at `port` under the name `host`: to be asked for **every** address that the host stands
     /// for, at the moment of connecting, and if one is refused none is to be called. `host` is as [`TargetUrl::host`] gives it.
     ///

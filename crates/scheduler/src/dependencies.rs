@@ -55,6 +55,8 @@ pub struct Pace {
     pub sweep: Duration,
     /// How long a delivery may be overdue before it counts as left lying.
     pub overdue: Duration,
+    /// Between two looks at rows that only matter for a time.
+    pub forget: Duration,
     /// Longest pause after trouble with a store.
     pub trouble: Duration,
 }
@@ -68,6 +70,7 @@ impl Default for Pace {
             tail: Duration::from_secs(5),
             sweep: Duration::from_mins(1),
             overdue: Duration::from_mins(1),
+            forget: Duration::from_hours(1),
             trouble: Duration::from_secs(30),
         }
     }

@@ -11,6 +11,7 @@
 //! - **A store that is away is waited for**, with pauses that grow and differ between instances.
 
 mod dependencies;
+mod forgetting;
 mod maintenance;
 mod pause;
 mod scheduler;

@@ -66,7 +66,7 @@ impl<'s> CompetitorPages<'s> {
     /// Forgets up to `limit` pages that nobody has read since `before_ms`; returns how many.
     pub async fn forget(&self, tx: &mut WriteTx, before_ms: i64, limit: u32) -> Result<u64, StoreError> {
         let done = query(
-            "DELETE FROM competitor_pages WHERE page IN \
+            "DELETE FROM competitor_pages WHERE fetched_at < $1 AND page IN \
              (SELECT page FROM competitor_pages WHERE fetched_at < $1 ORDER BY fetched_at LIMIT $2)",
         )
         .bind(before_ms)

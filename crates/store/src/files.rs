@@ -246,8 +246,10 @@ impl<'s> Files<'s> {
             .await?;
         let Some(before) = before else { return Ok(Completion::NotInWork) };
         let before: String = before.first()?;
-        query(
-            "UPDATE files SET size = $2, sha256 = $3, object_key = $4, state = $5, problem = NULL, updated_at = $6 WHERE id = $1",
+        // Its owner may have removed it, or another run have moved it on, since it was read.
+        let done = query(
+            "UPDATE files SET size = $2, sha256 = $3, object_key = $4, state = $5, problem = NULL, updated_at = $6 \
+             WHERE id = $1 AND state = $7 AND object_key = $8",
         )
         .bind(id)
         .bind(i64::try_from(object.size).unwrap_or(i64::MAX))
@@ -255,8 +257,13 @@ impl<'s> Files<'s> {
         .bind(&object.key)
         .bind(FileState::Completed.as_str())
         .bind(now_ms())
+        .bind(FileState::Processing.as_str())
+        .bind(&before)
         .execute(tx.connection())
         .await?;
+        if done != 1 {
+            return Ok(Completion::NotInWork);
+        }
         Ok(Completion::Done { replaced: (!before.starts_with(NO_OBJECT)).then_some(before) })
     }
 

@@ -2,7 +2,7 @@
 //!
 //! A program writes the job beside its data ([`Outbox::put`]). A relay takes rows in a transaction of its own ([`Outbox::take`]), adds their
 //! jobs to the engine under identifiers made from the rows' (so that adding twice is adding once), and marks them ([`Outbox::mark`]). If it
-//! dies before its commit, the rows are taken again.
+//! dies before its commit, the rows are taken again. No program of the platform writes or takes rows yet; the relay belongs to the scheduler.
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -11,7 +11,7 @@ use crate::db::{DbRow, query};
 use crate::ids::{new_id, now_ms};
 use crate::{Store, StoreError, WriteTx};
 
-/// Rows that are taken or marked at once, at most.
+/// Rows that are taken at once, at most.
 const PAGE_MAX: usize = 1_000;
 
 /// A job that is to be added.

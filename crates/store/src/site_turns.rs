@@ -85,7 +85,7 @@ impl<'s> SiteTurns<'s> {
     /// Forgets up to `limit` sites whose last turn was before `before_ms`; returns how many.
     pub async fn forget(&self, tx: &mut WriteTx, before_ms: i64, limit: u32) -> Result<u64, StoreError> {
         let done = query(
-            "DELETE FROM site_turns WHERE site IN \
+            "DELETE FROM site_turns WHERE next_at < $1 AND site IN \
              (SELECT site FROM site_turns WHERE next_at < $1 ORDER BY next_at LIMIT $2)",
         )
         .bind(before_ms)

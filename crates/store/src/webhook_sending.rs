@@ -32,7 +32,8 @@ pub struct DeliveryAttempt {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct WebhooksMark {
     count: i64,
-    updated_at_ms: Option<i64>,
+    /// Of all of them, so that a change counts whatever the clock of whoever made it.
+    updated_sum: Option<i64>,
     last: Option<String>,
 }
 
@@ -58,13 +59,13 @@ impl Webhooks<'_> {
     /// Whether they are still those of before: they are while the mark is the same.
     pub async fn mark(&self) -> Result<WebhooksMark, StoreError> {
         let row = query(
-            "SELECT count(*) AS n, max(updated_at) AS updated, max(id) AS last FROM webhooks WHERE enabled",
+            "SELECT count(*) AS n, CAST(sum(updated_at) AS BIGINT) AS updated, max(id) AS last FROM webhooks WHERE enabled",
         )
         .fetch_one(self.store.readers())
         .await?;
         Ok(WebhooksMark {
             count: row.try_get("n")?,
-            updated_at_ms: row.try_get("updated")?,
+            updated_sum: row.try_get("updated")?,
             last: row.try_get("last")?,
         })
     }

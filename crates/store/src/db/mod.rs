@@ -152,7 +152,12 @@ fn busy<D: sqlx::Database>(pool: &sqlx::Pool<D>) -> Busy {
 /// The store's word for what a database said.
 pub(crate) fn classify(error: sqlx::Error) -> StoreError {
     match &error {
-        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
+        // The last two are a server's: it went away in the middle.
+        sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::Io(_)
+        | sqlx::Error::Protocol(_) => {
             return StoreError::Unavailable(error);
         }
         _ => {}

@@ -180,6 +180,10 @@ fn rule(field: &'static str, text: String) -> Result<Rule, RulesError> {
     if text.to_ascii_lowercase().contains(":has") {
         return Err(wrong("uses :has, which is not accepted"));
     }
+    // So does a sibling of any distance: it looks through all that stand before each candidate.
+    if text.replace("~=", "").contains('~') {
+        return Err(wrong("uses ~, which is not accepted; + for the next sibling is"));
+    }
     match Selector::parse(&text) {
         Ok(css) => Ok(Rule { css, text }),
         Err(_) => Err(wrong(&format!("is not a CSS selector: {text:?}"))),
@@ -215,6 +219,7 @@ mod tests {
             (json!({"url": url, "selector": {}}), "unknown field `selector`"),
             (json!({"url": url, "selectors": {}}), "missing field `price`"),
             (json!({"url": url, "selectors": {"price": "p["}}), "page.selectors.price is not a CSS selector"),
+            (json!({"url": url, "selectors": {"price": "p ~ b"}}), "page.selectors.price uses ~"),
             (
                 json!({"url": url, "selectors": {"price": "p", "room": "a:has(b)"}}),
                 "page.selectors.room uses :has",

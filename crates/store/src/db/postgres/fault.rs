@@ -27,7 +27,6 @@ pub(super) fn ends_connection(error: &sqlx::Error) -> bool {
 /// The store's word for what happened on the way to the server.
 pub(super) fn on_the_way(error: sqlx::Error) -> StoreError {
     match error {
-        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => StoreError::Unavailable(error),
         // A certificate that is not trusted does not become so; a file of the URL's that is not there does not appear.
         sqlx::Error::Tls(_) | sqlx::Error::Configuration(_) => StoreError::NoEntry(error),
         error => super::super::classify(error),

@@ -118,7 +118,7 @@ impl PostgresUrl {
         let own = [
             ("statement_timeout", limits.statement),
             ("lock_timeout", limits.lock),
-            // A transaction is open while the program works on, never for longer than a statement may run.
+            // A transaction is open while the program works on, for a while longer than a statement may run at most.
             ("idle_in_transaction_session_timeout", limits.statement + Duration::from_secs(45)),
         ];
         let own = own.into_iter().filter(|(name, _)| !given.contains(name));
