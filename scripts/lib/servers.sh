@@ -16,6 +16,13 @@ need_program() {
   fi
 }
 
+# Bundled C code (SQLite) needs a compiler; everything else is Rust.
+need_compiler() {
+  if command -v cc > /dev/null || install_packages gcc libc6-dev; then return; fi
+  echo "$0: a C compiler is missing (SQLite is built from source): install gcc or clang and run it again" >&2
+  return 1
+}
+
 need_redis() {
   need_program redis-server redis-server "Redis 7.0 or newer"
 }

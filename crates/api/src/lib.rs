@@ -2,7 +2,7 @@
 //!
 //! It adds and manages through [`Producer`](bulrush::Producer)s and reads through [`Reader`](bulrush::Reader)s, so it cannot take work
 //! even by accident. [`Server::bind`] listens at once and says that it is not ready; [`Server::serve`] gives it the parts and
-//! makes it ready; [`run`] does both and waits for the end.
+//! makes it ready.
 //!
 //! # Where things are
 //! - `http`: what every request passes: identity, limits, bodies, errors, headers. Errors become responses in one place, `http::problem`.
@@ -36,5 +36,5 @@ mod webhooks;
 mod workers;
 
 pub use config::{ApiArgs, ApiConfig, MetricsAccess};
-pub use server::{Extra, Server, StartError, run};
+pub use server::{Extra, Server, StartError};
 pub use state::{Deps, Shared};

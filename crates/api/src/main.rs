@@ -85,7 +85,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         health: Health::new(),
         shutdown: shutdown.clone(),
     };
-    let server = Server::bind(config, shared, Vec::new())?;
+    let mut server = Server::bind(config, shared, Vec::new())?;
     println!("{}", server.base_url());
     // Whatever of it is away is waited for: the API answers meanwhile that it is not ready.
     let parts = async {
@@ -102,7 +102,10 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     };
     log_engine(&*backend);
     server.serve(Deps::of(&backend, &catalog, store.clone(), objects));
-    shutdown.begun().await;
+    tokio::select! {
+        () = shutdown.begun() => {}
+        down = server.down() => return Err(down.into()),
+    }
     let drained = server.stop(&shutdown).await;
     if drained == Drained::Whole {
         store.close().await;

@@ -152,7 +152,7 @@ impl Server {
     }
 
     /// Resolves if the server goes down by itself.
-    async fn down(&mut self) -> StartError {
+    pub async fn down(&mut self) -> StartError {
         let Some(task) = self.task.as_mut() else { return std::future::pending().await };
         let ended = task.await;
         self.task = None;
@@ -199,24 +199,4 @@ fn bind_metrics(
     drop(tokio::spawn(server));
     tracing::info!(address = %bound, "metrics listening");
     Ok((Some(bound), Some(handle)))
-}
-
-/// Listens, serves and stops when `shared.shutdown` asks. `ready` is told the address once it serves.
-///
-/// # Errors
-/// [`StartError`] if it cannot listen, or goes down by itself.
-pub async fn run(
-    config: ApiConfig,
-    shared: Shared,
-    deps: Deps,
-    ready: impl FnOnce(SocketAddr),
-) -> Result<Drained, StartError> {
-    let shutdown = shared.shutdown.clone();
-    let mut server = Server::bind(config, shared, Vec::new())?;
-    server.serve(deps);
-    ready(server.address());
-    tokio::select! {
-        () = shutdown.begun() => Ok(server.stop(&shutdown).await),
-        down = server.down() => Err(down),
-    }
 }

@@ -23,7 +23,7 @@ use jiff::{Timestamp, ToSpan as _};
 
 use crate::model::{Millis, NewJob, Recurrence, ScheduleError, ScheduleSpec, ScheduleView};
 
-/// Slots of one gap that are counted one by one.
+/// Slots of one gap of a cron expression that are counted one by one.
 const COUNT_MAX: u64 = 10_000;
 
 /// A database of its own, so that what the system has installed makes no difference.

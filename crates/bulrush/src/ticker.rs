@@ -95,7 +95,8 @@ impl Meter {
     }
 }
 
-/// Fires the schedules of some queues until it is shut down. Dropped, it stops too, at its next call.
+/// Fires the schedules of some queues until it is shut down. Dropped, it stops at once, even within a call, which may or may not be carried
+/// out.
 pub struct Ticker {
     meter: Arc<Meter>,
     stop: CancellationToken,

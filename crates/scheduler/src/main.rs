@@ -26,6 +26,10 @@ fn main() -> anyhow::Result<ExitCode> {
 
 async fn run(config: Config) -> anyhow::Result<()> {
     let shutdown = Shutdown::on_signals().context("signals cannot be watched")?;
+    // Open from the first moment, so that whoever looks after the process is told that it waits.
+    let health = Health::new();
+    let (ops, told) = Ops::starting(health.clone());
+    let port = config.ops.map(|address| OpsPort::open(address, ops)).transpose()?;
     let parts =
         async { anyhow::Ok((open_store(&config.database).await?, open_engine(&config.engine).await?)) };
     let (store, backend) = tokio::select! {
@@ -33,14 +37,15 @@ async fn run(config: Config) -> anyhow::Result<()> {
         () = shutdown.begun() => return Ok(()),
     };
     log_engine(&*backend);
-    let scheduler = start(&Dependencies::new(backend.clone(), store.clone(), Arc::new(config.catalog)));
-    let health = Health::new();
+    let mut scheduler = start(&Dependencies::new(backend.clone(), store.clone(), Arc::new(config.catalog)));
+    drop(told.set(Ops::of_workers(health.clone(), backend.clone(), store.clone(), Vec::new())?));
     health.set_phase(Phase::Ready);
-    let told = Ops::of_workers(health.clone(), backend.clone(), store.clone(), Vec::new())?;
-    let port = config.ops.map(|address| OpsPort::open(address, told)).transpose()?;
     tracing::info!("scheduler started");
 
-    shutdown.begun().await;
+    tokio::select! {
+        () = shutdown.begun() => {}
+        () = scheduler.ended() => anyhow::bail!("a part of the scheduler ended by itself; the log says why"),
+    }
     health.set_phase(Phase::Stopping);
     scheduler.shutdown().await;
     if let Some(port) = port {

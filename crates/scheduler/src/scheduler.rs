@@ -23,6 +23,13 @@ pub fn start(deps: &Dependencies) -> Scheduler {
 }
 
 impl Scheduler {
+    /// Resolves if a task ends by itself, which none should: the log says why.
+    pub async fn ended(&mut self) {
+        if let Some(Err(error)) = self.tasks.join_next().await {
+            tracing::error!(%error, "a task of the scheduler ended by itself");
+        }
+    }
+
     /// Begins nothing more, gives up what it has claimed, and joins every task.
     pub async fn shutdown(mut self) {
         self.stop.cancel();

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
@@ -91,6 +91,22 @@ pub struct Ops {
     pub alive: Alive,
     /// Its metrics.
     pub metrics: Scrape,
+}
+
+impl Ops {
+    /// What a process tells that still waits for its parts: it is alive, not ready, and has no metrics. Once it has them, what it tells
+    /// instead is put into the cell.
+    pub fn starting(health: Health) -> (Self, Arc<OnceLock<Ops>>) {
+        let cell: Arc<OnceLock<Self>> = Arc::default();
+        let (for_alive, for_metrics) = (cell.clone(), cell.clone());
+        let alive: Alive = Arc::new(move || match for_alive.get() {
+            Some(ops) => (ops.alive)(),
+            None => Box::pin(async { Ok(()) }),
+        });
+        let metrics: Scrape =
+            Arc::new(move || for_metrics.get().map_or_else(String::new, |ops| (ops.metrics)()));
+        (Self { health, alive, metrics }, cell)
+    }
 }
 
 impl fmt::Debug for Ops {

@@ -7,7 +7,10 @@ use bulrush::port;
 use bulrush_catalog::Binary;
 use bulrush_store::{Store, StoreError};
 
-use crate::{Shutdown, WorkerConfig, WorkerSettings, Workers, log_engine, open_engine, open_store};
+use crate::ops::{Ops, OpsPort};
+use crate::{
+    Health, Phase, Shutdown, WorkerConfig, WorkerSettings, Workers, log_engine, open_engine, open_store,
+};
 
 /// What every worker works with.
 pub struct WorkerParts {
@@ -34,6 +37,11 @@ where
     E: From<io::Error> + From<StoreError> + From<port::Error>,
 {
     let shutdown = Shutdown::on_signals()?;
+    // Open from the first moment: whoever looks after the process is told that it waits, and a port that is taken ends it before it has
+    // taken a job.
+    let health = Health::new();
+    let (ops, told) = Ops::starting(health.clone());
+    let port = config.ops.map(|address| OpsPort::open(address, ops)).transpose()?;
     let started = async {
         let store = open_store(&config.database).await?;
         let backend = open_engine(&config.engine).await?;
@@ -50,7 +58,16 @@ where
         () = shutdown.begun() => return Ok(()),
     };
     let backend = parts.client.backend().clone();
-    let drained = workers.run(config.ops, backend.clone(), parts.store.clone(), &shutdown).await?;
+    let of_workers = Ops::of_workers(health.clone(), backend.clone(), parts.store.clone(), workers.watched());
+    drop(told.set(of_workers.map_err(io::Error::other)?));
+    health.set_phase(Phase::Ready);
+
+    shutdown.begun().await;
+    health.set_phase(Phase::Stopping);
+    let drained = workers.drain(&shutdown).await;
+    if let Some(port) = port {
+        port.close().await;
+    }
     backend.close().await?;
     parts.store.close().await;
     tracing::info!(?drained, "stopped");

@@ -1,18 +1,12 @@
 //! Running all queues of a worker binary together.
 
-use std::io;
-use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bulrush::model::QueueName;
-use bulrush::port::Inspect;
 use bulrush::{Client, Handlers, Hurry, Worker, WorkerOptions};
 use bulrush_catalog::Catalog;
-use bulrush_store::Store;
 
-use crate::ops::{Ops, OpsPort};
-use crate::{Drained, Health, Phase, Shutdown, Watched};
+use crate::{Drained, Shutdown, Watched};
 
 /// A queue and the handlers of its jobs.
 pub struct Served {
@@ -120,32 +114,6 @@ impl Workers {
             ends.spawn(worker.shutdown());
         }
         ends.join_all().await;
-    }
-
-    /// Runs until the process is asked to stop, telling on a port of its own how it is where one is asked for, and drains. What a worker
-    /// binary does from its start to its end.
-    ///
-    /// # Errors
-    /// A port that cannot be opened.
-    pub async fn run(
-        self,
-        ops: Option<SocketAddr>,
-        engine: Arc<dyn Inspect>,
-        store: Store,
-        shutdown: &Shutdown,
-    ) -> io::Result<Drained> {
-        let health = Health::new();
-        health.set_phase(Phase::Ready);
-        let told =
-            Ops::of_workers(health.clone(), engine, store, self.watched()).map_err(io::Error::other)?;
-        let port = ops.map(|address| OpsPort::open(address, told)).transpose()?;
-        shutdown.begun().await;
-        health.set_phase(Phase::Stopping);
-        let drained = self.drain(shutdown).await;
-        if let Some(port) = port {
-            port.close().await;
-        }
-        Ok(drained)
     }
 
     /// As [`shutdown`](Self::shutdown), and does not wait once the stop is forced.

@@ -17,7 +17,7 @@ pub struct Dependencies {
     pub objects: Objects,
     /// What tells today from tomorrow. The machine's clock but in tests.
     pub clock: Arc<dyn Clock>,
-    /// Opens the secrets of webhooks. Without it their messages wait for a worker that has it.
+    /// Opens the secrets of webhooks. Without it each try fails, and after the last one the message.
     pub sealing: Option<Arc<Sealing>>,
     /// The way to webhooks. Without it their queue is left to others.
     pub webhooks: Option<WebhookClient>,

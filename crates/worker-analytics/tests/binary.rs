@@ -6,6 +6,7 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 fn binary() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bulrush-worker-analytics"));
@@ -65,17 +66,23 @@ fn it_runs_until_it_is_asked_to_stop_and_then_ends_well() {
         .unwrap();
     let mut log = BufReader::new(child.stderr.take().unwrap());
     let mut line = String::new();
-    while !line.contains("worker started") {
-        line.clear();
-        assert!(log.read_line(&mut line).unwrap() > 0, "the worker ended before it started to work");
-    }
     while !line.contains("health and metrics are told") {
         line.clear();
         assert!(log.read_line(&mut line).unwrap() > 0, "the worker ended before it told how it is");
     }
     let address = line.split('"').find(|part| part.starts_with("127.0.0.1:")).unwrap().to_owned();
-    let asked = binary().args(["--ops", &address, "healthcheck"]).output().unwrap();
-    assert!(asked.status.success(), "{asked:?}");
+    while !line.contains("worker started") {
+        line.clear();
+        assert!(log.read_line(&mut line).unwrap() > 0, "the worker ended before it started to work");
+    }
+    let deadline = Instant::now() + Duration::from_mins(1);
+    loop {
+        let asked = binary().args(["--ops", &address, "healthcheck"]).output().unwrap();
+        if asked.status.success() {
+            break;
+        }
+        assert!(Instant::now() < deadline, "it is not ready: {asked:?}");
+    }
     let metrics = get(&address, "/metrics");
     assert!(metrics.contains("bulrush_worker_slots{queue=\"export\"} 2"), "{metrics}");
     assert!(get(&address, "/health/live").starts_with("HTTP/1.1 200 "));
@@ -102,6 +109,8 @@ fn it_waits_for_an_engine_that_is_away_and_can_be_stopped_while_it_waits() {
             &database,
             "--log-format",
             "json",
+            "--ops",
+            "127.0.0.1:0",
             "--files",
         ])
         .arg(folder.path().join("files"))
@@ -109,10 +118,20 @@ fn it_waits_for_an_engine_that_is_away_and_can_be_stopped_while_it_waits() {
         .unwrap();
     let mut log = BufReader::new(child.stderr.take().unwrap());
     let mut line = String::new();
+    let mut address = None;
     while !line.contains("the engine's store is away; trying again") {
+        if line.contains("health and metrics are told") {
+            address = line.split('"').find(|part| part.starts_with("127.0.0.1:")).map(ToOwned::to_owned);
+        }
         line.clear();
         assert!(log.read_line(&mut line).unwrap() > 0, "the worker ended instead of waiting");
     }
+    let address = address.unwrap();
+    assert!(
+        get(&address, "/health/live").starts_with("HTTP/1.1 200 "),
+        "an engine that is away is no reason to start anew"
+    );
+    assert!(get(&address, "/health/ready").starts_with("HTTP/1.1 503 "));
     let asked = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
     assert!(asked.success());
     let status = child.wait().unwrap();

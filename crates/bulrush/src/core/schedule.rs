@@ -112,8 +112,11 @@ impl Core {
         }
         if outcome == PutOutcome::New {
             state.created_at = now;
+            // Not 1: a late call to fire a schedule of the same name that was removed must not fit.
+            state.revision = now;
+        } else {
+            state.revision += 1;
         }
-        state.revision += 1;
         state.updated_at = now;
         self.timetable.all.insert(id.clone(), Schedule { spec: Arc::new(spec), state });
         self.timetable.stand(&id, next);

@@ -109,7 +109,7 @@ pub enum Recurrence {
         /// The period, ms.
         ms: u64,
         /// A moment that is a slot, or would be: the others are whole periods from it. Without one, the schedule's start, or else the moment at
-        /// which it got this period.
+        /// which it got this timing (limit, end and whether it is enabled are part of it).
         #[serde(default, skip_serializing_if = "Option::is_none")]
         anchor: Option<Millis>,
     },
@@ -458,7 +458,7 @@ pub struct ScheduleState {
     pub fired: u64,
     /// Slots that fired no job because the last one had not ended.
     pub skipped: u64,
-    /// Slots that nobody fired in time. Of a single gap at most 10,000 are counted.
+    /// Slots that nobody fired in time. Of a long gap of a cron expression this is a lower bound.
     pub missed: u64,
     /// The last slot that fired.
     pub last_slot: Option<Millis>,
@@ -587,7 +587,9 @@ pub enum ScheduleError {
         max: u32,
     },
     /// What a schedule's job cannot have.
-    #[error("the job of a schedule cannot have {what}")]
+    #[error(
+        "the job of a schedule cannot have {what}; leave it out: its jobs are due with their slots, and a handler may add others as follow-ups"
+    )]
     Template {
         /// What it has.
         what: &'static str,
@@ -596,7 +598,9 @@ pub enum ScheduleError {
     #[error(transparent)]
     Job(#[from] CheckError),
     /// An owner outside of what the caller may touch.
-    #[error("the schedule would belong to somebody outside of what this call may touch")]
+    #[error(
+        "the schedule would belong to somebody outside of what this call may touch; give it an owner within that"
+    )]
     Owner,
     /// A call to fire that contradicts itself.
     #[error(

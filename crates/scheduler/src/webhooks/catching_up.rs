@@ -9,8 +9,8 @@ use bulrush_catalog::jobs::WebhookEvent;
 use super::error::RelayError;
 use crate::Dependencies;
 
-/// Jobs of a page.
-const PAGE: usize = 500;
+/// Jobs of a page: each may carry a megabyte.
+const PAGE: usize = 50;
 /// How much longer ago a job may have ended than the last event that was read, ms: changes of one moment come in no order.
 const MOMENT_MS: u64 = 1_000;
 
@@ -27,14 +27,15 @@ pub(super) fn end_of(job: &JobView) -> Option<(WebhookEvent, i64)> {
     Some((event, i64::try_from(job.status.finished_on?).unwrap_or(i64::MAX)))
 }
 
-/// The jobs of a queue that have ended since `since_ms` and are kept, in no order.
-pub(super) async fn ended_since(
+/// Calls `with` for each job of a queue that has ended since `since_ms` and is kept, in no order, each once.
+pub(super) async fn each_ended_since(
     deps: &Dependencies,
     queue: &Queue,
     since_ms: i64,
-) -> Result<Vec<JobView>, RelayError> {
+    mut with: impl FnMut(&JobView),
+) -> Result<(), RelayError> {
     let since = u64::try_from(since_ms).unwrap_or(0).saturating_sub(MOMENT_MS);
-    let (mut found, mut seen): (Vec<JobView>, HashSet<JobId>) = (Vec::new(), HashSet::new());
+    let mut seen: HashSet<JobId> = HashSet::new();
     for (state, _) in ENDS {
         let mut cursor = None;
         loop {
@@ -47,15 +48,19 @@ pub(super) async fn ended_since(
             let page = deps.backend.page(queue.name(), request).await?;
             // The last to end come first.
             let older = page.jobs.iter().any(|job| job.status.finished_on.is_some_and(|at| at < since));
-            let ended = page.jobs.into_iter().filter(|job| {
+            let ended = page.jobs.iter().filter(|job| {
                 job.spec.owner.is_some() && job.status.finished_on.is_some_and(|at| at >= since)
             });
-            found.extend(ended.filter(|job| seen.insert(job.id().clone())));
+            for job in ended {
+                if seen.insert(job.id().clone()) {
+                    with(job);
+                }
+            }
             match page.next {
                 Some(next) if !older => cursor = Some(next),
                 _ => break,
             }
         }
     }
-    Ok(found)
+    Ok(())
 }

@@ -10,7 +10,7 @@ use bulrush_catalog::jobs::DeliverWebhook;
 use bulrush_store::{NewDelivery, StoreError, WebhookPosition};
 use tokio::time::{Duration, Instant};
 
-use super::catching_up::{end_of, ended_since};
+use super::catching_up::{each_ended_since, end_of};
 use super::error::RelayError;
 use super::payload::delivery;
 use super::watchers::{Watchers, Watching, told_of};
@@ -18,12 +18,14 @@ use crate::Dependencies;
 
 /// Events of one read.
 const PAGE: usize = 1_000;
-/// Jobs that are read in one call.
-const JOBS: usize = 500;
+/// Jobs that are read in one call: each may carry a megabyte.
+const JOBS: usize = 50;
 /// Deliveries of one transaction.
 const DELIVERIES: usize = 500;
 /// A place that moves over events which concern nobody is kept this often.
 const KEEP_EVERY: Duration = Duration::from_secs(1);
+/// Between two tries where webhooks changed in between.
+const CHANGED_PAUSE: Duration = Duration::from_millis(200);
 
 /// The reader of one queue.
 pub(super) struct Reader<'a> {
@@ -114,14 +116,16 @@ impl<'a> Reader<'a> {
                 // Asked after the events were read, so whoever made a webhook before one of them is told.
                 let watching = self.watchers.now().await?;
                 if page.gap {
-                    let ended = ended_since(self.deps, self.queue, place.at.at_ms).await?;
                     tracing::warn!(
                         queue = self.name(),
-                        jobs = ended.len(),
                         since_ms = place.at.at_ms,
                         "events were not read in time; webhooks are told of the jobs that have ended since and are kept"
                     );
-                    deliveries.extend(ended.iter().flat_map(|job| told(&watching, job)));
+                    // What is to be told is kept, not the jobs with all their data.
+                    each_ended_since(self.deps, self.queue, place.at.at_ms, |job| {
+                        deliveries.extend(told(&watching, job));
+                    })
+                    .await?;
                 }
                 deliveries.extend(self.of_events(&watching, &page.events).await?);
             }
@@ -136,8 +140,9 @@ impl<'a> Reader<'a> {
                     self.send(deliveries).await;
                 }
                 Kept::Overtaken => place = self.place().await?,
-                // The same events once more, for the webhooks that are there now.
-                Kept::Changed => {}
+                // The same events once more, for the webhooks that are there now; not at once, or a mark that does not move yet would
+                // make a busy loop.
+                Kept::Changed => tokio::time::sleep(CHANGED_PAUSE).await,
             }
         }
     }
@@ -156,6 +161,14 @@ impl<'a> Reader<'a> {
         for part in ids.chunks(JOBS) {
             let found = self.deps.backend.get(self.queue.name(), part).await?;
             jobs.extend(found.into_iter().flatten().map(|job| (job.id().clone(), job)));
+        }
+        let gone = ids.len() - jobs.len();
+        if gone > 0 {
+            tracing::warn!(
+                queue = self.name(),
+                jobs = gone,
+                "jobs were gone before webhooks could be told of their end; let the queue keep more of them"
+            );
         }
         Ok(ids.iter().filter_map(|id| jobs.get(id)).flat_map(|job| told(watching, job)).collect())
     }

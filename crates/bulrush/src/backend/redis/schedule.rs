@@ -130,7 +130,8 @@ fn put_spec(cmd: &mut Cmd, spec: &ScheduleSpec, first: Option<Millis>, now: Mill
         first.unwrap_or(0),
         spec.anchor_at(now),
         spec.end.unwrap_or(0),
-        spec.limit.unwrap_or(0),
+        // As far as the record's 48 bits go; nobody comes so far.
+        spec.limit.map_or(0, |limit| limit.min((1 << 48) - 1)),
     ] {
         put_number(cmd, number);
     }

@@ -86,10 +86,10 @@ pub async fn a_slot_adds_its_job_when_it_has_come_and_not_before(rig: &Rig) {
     let spec = every("s", 5_000).owner("acme", "ada");
     assert_eq!(put(rig, spec.clone()).await, PutOutcome::New);
     let there = view(rig, "s").await;
-    assert_eq!((there.state.next, there.state.revision), (Some(START + 5_000), 1));
+    assert_eq!((there.state.next, there.state.revision), (Some(START + 5_000), there.state.created_at));
     let early = Fire {
         spec: there.spec.clone(),
-        revision: 1,
+        revision: there.state.revision,
         slot: START + 5_000,
         fires: Some(START + 5_000),
         missed: 0,
@@ -113,7 +113,7 @@ pub async fn a_slot_adds_its_job_when_it_has_come_and_not_before(rig: &Rig) {
     assert!(id.as_str().starts_with("sch-"));
     let after = view(rig, "s").await.state;
     assert_eq!((after.next, after.fired, after.last_slot), (Some(START + 10_000), 1, Some(START + 5_000)));
-    assert_eq!((after.last_job, after.revision), (Some(id), 1));
+    assert_eq!((after.last_job, after.revision), (Some(id), there.state.revision));
     // The job says so whoever reads it, a worker and what is left of it too.
     let mut hand = rig.hand(1);
     let taken = hand.run(complete()).await;
@@ -164,6 +164,20 @@ pub async fn a_slot_of_an_older_revision_does_not_fire(rig: &Rig) {
     assert_eq!(jobs_of(rig, "s").await[0].spec.data, "[2]");
     change(rig, "s", ScheduleChange::Remove).await;
     assert_eq!(fire(rig, fires).await, [Fired::Unknown]);
+    // Nor does it fit another one that has the name now, at the same slot.
+    let mut fixed = every("t", 10_000);
+    fixed.end = None;
+    put(rig, fixed.clone()).await;
+    rig.advance(1);
+    let old = view(rig, "t").await;
+    change(rig, "t", ScheduleChange::Remove).await;
+    fixed.start = old.state.next;
+    fixed.job.data = "[3]".into();
+    put(rig, fixed).await;
+    assert_eq!(view(rig, "t").await.state.next, old.state.next);
+    rig.advance(20_000);
+    let fires = fires_of(&old, rig.now()).expect("it is understood");
+    assert_eq!(fire(rig, fires).await[0], Fired::Stale);
 }
 
 pub async fn a_call_that_contradicts_itself_fires_nothing(rig: &Rig) {
@@ -211,7 +225,7 @@ pub async fn another_job_keeps_the_slot_and_another_timing_counts_anew(rig: &Rig
     let other = every("s", 10_000).overlap(Overlap::Skip).jitter_ms(3).missed(Missed::All { max: 3 });
     assert_eq!(put(rig, other.clone()).await, PutOutcome::Changed);
     let there = view(rig, "s").await;
-    assert_eq!((there.state.next, there.state.revision), (Some(START + 10_000), 2));
+    assert_eq!((there.state.next, there.state.revision), (Some(START + 10_000), START + 1));
     assert_eq!((there.state.updated_at, there.state.created_at), (START + 4_000, START));
     assert_eq!(put(rig, other.limit(5)).await, PutOutcome::Changed);
     let there = view(rig, "s").await;
@@ -255,7 +269,10 @@ pub async fn a_disabled_schedule_stands_still_and_goes_on_from_the_moment_it_is_
     assert_eq!(tick(rig).await, []);
     assert_eq!(change(rig, "s", ScheduleChange::Enable).await, ScheduleResult::Done);
     let there = view(rig, "s").await;
-    assert_eq!((there.state.next, there.state.missed, there.state.revision), (Some(START + 11_000), 0, 3));
+    assert_eq!(
+        (there.state.next, there.state.missed, there.state.revision),
+        (Some(START + 11_000), 0, START + 2)
+    );
     rig.advance(500);
     assert!(matches!(tick(rig).await[..], [Fired::Added(_)]));
     assert_eq!(change(rig, "gone", ScheduleChange::Enable).await, ScheduleResult::Unknown);

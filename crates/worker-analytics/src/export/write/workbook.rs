@@ -45,7 +45,12 @@ pub(crate) async fn workbook(
             }
         }
     });
-    book.await.map_err(|error| ExportError::Write(error.to_string()))?
+    // The library panics where it cannot write.
+    book.await.map_err(|_| {
+        ExportError::Write(
+            "the workbook did not fit into the temporary folder; make room there, or export csv".to_owned(),
+        )
+    })?
 }
 
 impl From<XlsxError> for ExportError {

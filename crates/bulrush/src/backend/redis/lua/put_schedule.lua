@@ -35,7 +35,8 @@ if not keeps then
   if limit > 0 and fired >= limit then return { 'spent', fired } end
   if first == 0 then return { 'never' } end
 end
-local s = old or { id = id, revision = 0, next = 0, fired = 0, skipped = 0, missed = 0, last_slot = 0, created = now, last_job = '' }
+-- A new one does not begin at 1: a late call to fire one of the same name that was removed must not fit.
+local s = old or { id = id, revision = now - 1, next = 0, fired = 0, skipped = 0, missed = 0, last_slot = 0, created = now, last_job = '' }
 if not keeps then s.anchor = anchor end
 s.flags, s.till, s.limit, s.owner, s.updated, s.revision = flags, till, limit, owner, now, s.revision + 1
 if not keeps then stand(s, band(flags, ENABLED) ~= 0 and first or 0) end
