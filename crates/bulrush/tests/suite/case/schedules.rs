@@ -367,7 +367,14 @@ pub async fn a_limit_and_an_end_are_held_to(rig: &Rig) {
         let there = view(rig, text).await;
         let slot = there.state.next.expect("it stands somewhere");
         let next = Some(slot + 1_000);
-        let more = Fire { spec: there.spec, revision: 1, slot, fires: Some(slot), missed: 0, next };
+        let more = Fire {
+            spec: there.spec,
+            revision: there.state.revision,
+            slot,
+            fires: Some(slot),
+            missed: 0,
+            next,
+        };
         assert!(matches!(fire(rig, vec![more]).await[..], [Fired::Added(_)]));
         assert_eq!(view(rig, text).await.state.next, None, "{text}");
     }
