@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal as _;
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use bulrush_sandbox::{Sandbox, SandboxConfig};
@@ -18,6 +19,9 @@ struct Arguments {
     /// Port to listen on; 0 takes a free one.
     #[arg(long, env = "SANDBOX_PORT", default_value_t = 8090)]
     port: u16,
+    /// Write the hotels to this file, as bulrush-worker-competitor takes competitors (BULRUSH_COMPETITORS_FILE).
+    #[arg(long, env = "SANDBOX_COMPETITORS_FILE", value_name = "FILE")]
+    competitors_file: Option<PathBuf>,
 }
 
 #[tokio::main]
@@ -30,6 +34,11 @@ async fn main() -> anyhow::Result<()> {
         .init();
     let arguments = Arguments::parse();
     let sandbox = Sandbox::start(SandboxConfig { host: arguments.host, port: arguments.port })?;
+    if let Some(path) = &arguments.competitors_file {
+        std::fs::write(path, sandbox.competitors().to_string())
+            .with_context(|| format!("{} cannot be written", path.display()))?;
+    }
+    // Who waits for this line finds the file whole.
     println!("{}", sandbox.base_url());
     stop_signal().await.context("the signals that stop the program cannot be watched")?;
     sandbox.shutdown().await;

@@ -1,6 +1,7 @@
 //! What the tests of the program share: running it, and a server that does not outlive its test.
 
 pub mod server;
+pub mod snippets;
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
