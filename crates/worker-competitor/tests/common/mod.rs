@@ -226,7 +226,7 @@ pub async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Result<T,
 
 /// No pauses, and patience for whoever is slow.
 pub fn manners() -> Manners {
-    Manners { pause: Duration::ZERO, patience: DEADLINE, ..Manners::default() }
+    Manners { pause: Duration::ZERO, patience: DEADLINE, unread: Duration::ZERO, ..Manners::default() }
 }
 
 /// A way to the sandbox and nowhere else within.
