@@ -22,6 +22,7 @@
 //! - Nothing here reads the process's environment: settings come in as a map.
 
 mod catalog;
+pub mod competitor;
 mod entry;
 pub mod jobs;
 mod overrides;

@@ -103,6 +103,8 @@ impl Platform {
             .with_webhooks(hooks, sealing.clone());
         let mut api = plan.api;
         api.outbound = plan.outbound.clone();
+        // Its hotels may be declared as competitors.
+        api.outbound_pages = sandbox.as_ref().map(|sandbox| reaching(plan.outbound.clone(), sandbox));
         let workers = enrichment::start(&client, &dependencies, &settings)
             .and(analytics::start(&client, &computing, &settings))
             .and(competitor::start(&client, &pages(&store, plan.outbound, sandbox.as_ref())?, &settings));
@@ -144,6 +146,12 @@ impl Platform {
     }
 }
 
+/// What may be called, and the sandbox.
+fn reaching(policy: OutboundPolicy, sandbox: &Sandbox) -> OutboundPolicy {
+    let address = sandbox.address();
+    policy.with_exception(Exception::address(address.ip(), address.port()))
+}
+
 /// The way to pages of competitors. With the sandbox, its hotels are the competitors of whoever has none.
 fn pages(
     store: &Store,
@@ -153,8 +161,7 @@ fn pages(
     let mut fallback = Vec::new();
     let mut manners = competitor::Manners::default();
     if let Some(sandbox) = sandbox {
-        let address = sandbox.address();
-        policy = policy.with_exception(Exception::address(address.ip(), address.port()));
+        policy = reaching(policy, sandbox);
         fallback = competitor::Competitor::list_from_json(&sandbox.competitors().to_string())?;
         // Its robots.txt asks for the pause that it wants.
         manners.pause = Duration::ZERO;

@@ -13,7 +13,7 @@ use bulrush_catalog::jobs::CompetitorStatus;
 use bulrush_sandbox::Fault;
 use bulrush_store::Turn;
 use bulrush_worker_competitor::Manners;
-use common::{World, competitor, eventually, manners, payload, selected, status};
+use common::{World, eventually, manners, payload, selected, status};
 use serde_json::json;
 
 const HOTEL: &str = "/hotels/alpenblick";
@@ -45,11 +45,9 @@ async fn one_bad_competitor_does_not_spoil_the_others() {
     world.compete("renovated", selected()).await;
     world.compete("nowhere", json!({})).await;
     world.compete("private/club", selected()).await;
-    world
-        .save(&competitor("c-typo", "typo", &json!({"url": "https://hotel.example/", "selector": "p"})))
-        .await;
-    world.save(&competitor("c-within", "within", &json!({"url": "http://127.0.0.1/"}))).await;
-    world.save(&competitor("c-undeclared", "undeclared", &json!(null))).await;
+    world.declare("typo", json!({"url": "https://hotel.example/", "selector": "p"})).await;
+    world.declare("within", json!({"url": "http://127.0.0.1/"})).await;
+    world.declare("undeclared", json!(null)).await;
     let workers = world.start();
     let job = world.add().await;
     let result = world.completed(&job).await;
@@ -58,9 +56,9 @@ async fn one_bad_competitor_does_not_spoil_the_others() {
         ("renovated", CompetitorStatus::Changed, "the selector \".room\" found nothing"),
         ("nowhere", CompetitorStatus::Refused, "answered with status 404"),
         ("private/club", CompetitorStatus::Blocked, "robots.txt"),
-        ("typo", CompetitorStatus::Misdeclared, "unknown field `selector`"),
+        ("typo", CompetitorStatus::Misdeclared, "page.selector: is not known"),
         ("within", CompetitorStatus::Blocked, "127.0.0.1 may not be called: it is a loopback address"),
-        ("undeclared", CompetitorStatus::Misdeclared, "page cannot be read"),
+        ("undeclared", CompetitorStatus::Misdeclared, "page: must be an object"),
     ] {
         let (seen, reason) = status(&result, name);
         assert_eq!(seen, expected, "{name}: {reason}");

@@ -24,8 +24,8 @@ pub(crate) enum ScrapeError {
     #[error("the property {id:?} was deleted while its competitors were read; nothing was written")]
     DeletedMeanwhile { id: String },
     #[error(
-        "the property {id:?} has no competitors; declare some: entities of the kind competitor with the attributes propertyIds \
-         and page, or a file for all properties (BULRUSH_COMPETITORS_FILE)"
+        "the property {id:?} has no competitors; declare some (POST /properties/{id}/competitors), or name a file of them for all \
+         properties (BULRUSH_COMPETITORS_FILE)"
     )]
     NoCompetitors { id: String },
     #[error("the property's attribute currency: {0}")]

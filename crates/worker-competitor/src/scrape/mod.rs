@@ -23,6 +23,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bulrush::{Context, JobResult};
+use bulrush_catalog::competitor::{COMPETITORS_MAX, PriceFor};
 use bulrush_catalog::jobs::{CompetitorOutcome, CompetitorStatus, ScrapePrices, ScrapePricesResult};
 use bulrush_store::{CompetitorPrice, ShownPrice, Stay, StoreError};
 use bulrush_upstream::fetch::FetchError;
@@ -33,7 +34,7 @@ use jiff::tz::TimeZone;
 use crate::Dependencies;
 use crate::competitor::{self, Competitor};
 use crate::money::{self, Currency};
-use crate::page::{Found, PriceFor};
+use crate::page::Found;
 use crate::site::{How, Seen, VisitError};
 pub(crate) use error::ScrapeError;
 use property::Property;
@@ -45,7 +46,7 @@ pub const RESULT_KIND: &str = "competitor/scrape-prices";
 const AT_ONCE: usize = 4;
 /// Runs of a job, waits included, after which a site that still asks for patience counts as one that cannot be reached: one for
 /// each page of a site whose pause is longer than a job waits, and some.
-const RUNS_MAX: u32 = competitor::COMPETITORS_MAX as u32 + 20;
+const RUNS_MAX: u32 = COMPETITORS_MAX as u32 + 20;
 /// Longest wait before a job comes again.
 const WAIT_MAX: Duration = Duration::from_hours(1);
 /// Longest wait for the rest where something was read.
@@ -135,7 +136,7 @@ async fn gather(
         competitor::of_property(&deps.store, &property.owner.clone().into(), &property.id).await?;
     let mut notes = property.notes.clone();
     if has_more {
-        let most = competitor::COMPETITORS_MAX;
+        let most = COMPETITORS_MAX;
         notes.push(format!("The property has more than {most} competitors; the first {most} were read."));
     }
     if found.is_empty() {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bulrush::clock::Clock;
+use bulrush_catalog::competitor::PageRules;
 use bulrush_outbound::{Refusal, TargetUrl};
 use bulrush_store::{CompetitorPage, Store, StoreError, Turn, derived_id};
 use bulrush_upstream::fetch::{FetchError, Fetched, Fetcher, Get, Validators};
@@ -11,7 +12,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::gates::Gates;
 use super::robots::{RobotsCache, Unread};
-use crate::page::{Changed, Document, DocumentError, Found, PageRules, read};
+use crate::page::{Changed, Document, DocumentError, Found, read};
 
 /// Redirects that are followed from a page. Each hop is checked, asked for in its site's robots.txt, and waits for its turn.
 const REDIRECTS_MAX: usize = 3;
