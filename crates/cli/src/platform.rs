@@ -20,7 +20,6 @@ use bulrush_store::{Objects, Place, Store};
 use bulrush_upstream::fetch::{FetchOptions, Fetcher};
 use bulrush_upstream::webhook::WebhookClient;
 use bulrush_upstream::{UpstreamConfig, Upstreams};
-use bulrush_worker_enrichment::summary_queue;
 use {
     bulrush_scheduler as scheduler, bulrush_worker_analytics as analytics,
     bulrush_worker_competitor as competitor, bulrush_worker_enrichment as enrichment,
@@ -88,8 +87,7 @@ impl Platform {
         let client = Client::new(backend.clone());
         let sealing = plan.sealing.map(Arc::new);
         let upstreams = Upstreams::new(upstream_config)?;
-        let mut dependencies = enrichment::Dependencies::new(store.clone(), upstreams)
-            .with_summaries(summary_queue(&client, &plan.catalog)?);
+        let mut dependencies = enrichment::Dependencies::new(store.clone(), upstreams);
         if let Some(sealing) = &sealing {
             dependencies = dependencies.with_sealing(sealing.clone());
         }
