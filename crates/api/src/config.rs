@@ -57,8 +57,10 @@ pub struct ApiConfig {
     pub read_cache: Duration,
     /// Pause between the signs that a stream is alive; its credentials are looked at again with each.
     pub heartbeat: Duration,
-    /// Which addresses a webhook may have. Those who call them look again.
+    /// Which addresses a webhook or a competitor's page may have. Those who call them look again.
     pub outbound: OutboundPolicy,
+    /// The same for competitors' pages alone, where they may have others.
+    pub outbound_pages: Option<OutboundPolicy>,
 }
 
 /// Who may read `/metrics`.
@@ -98,6 +100,7 @@ impl Default for ApiConfig {
             read_cache: Duration::ZERO,
             heartbeat: Duration::from_secs(15),
             outbound: OutboundPolicy::default(),
+            outbound_pages: None,
         }
     }
 }

@@ -18,6 +18,7 @@
 //! - Owner and tenant come from the token. Keys that clients choose (job ids, dedup and idempotency keys) are kept apart by owner.
 //! - Every body has a bound and a deadline.
 
+mod competitors;
 mod config;
 mod exports;
 mod files;

@@ -6,7 +6,7 @@ use actix_web::{HttpResponse, ResponseError as _};
 use crate::http::Flavor;
 use crate::http::problem::Problem;
 use crate::http::route::{Route, mount};
-use crate::{exports, files, health, jobs, live, metrics, openapi, queues, webhooks, workers};
+use crate::{competitors, exports, files, health, jobs, live, metrics, openapi, queues, webhooks, workers};
 
 /// Every route, in the order in which addresses are compared: a fixed part before a parameter in its place.
 pub fn all() -> Vec<Route> {
@@ -22,6 +22,7 @@ pub fn all() -> Vec<Route> {
     routes.extend(queues::numbers::routes());
     routes.extend(queues::control::routes());
     routes.extend(files::routes());
+    routes.extend(competitors::routes());
     routes.extend(exports::routes());
     routes.extend(webhooks::routes());
     routes.extend(live::sse::routes());

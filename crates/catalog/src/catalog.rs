@@ -7,6 +7,7 @@ use bulrush::model::{GroupConfig, JobId, QueueConfig, QueueName};
 use serde_json::{Map, Value};
 
 use crate::entry::{Access, Binary, JobKind, Limits, QueueEntry};
+use crate::follow_ups::{FollowUp, FollowUps};
 use crate::overrides::{OverrideProblems, Overrides};
 use crate::payload::{Caller, PayloadProblems, Prepared, Sealer};
 use crate::queues;
@@ -132,6 +133,26 @@ impl Catalog {
     /// The queue whose jobs have ids like this one, by the prefix of the id.
     pub fn of_id(&self, id: &JobId) -> Option<&Queue> {
         self.by_prefix.get(id.prefix()?).map(|at| &self.queues[*at])
+    }
+
+    /// What follows jobs of `kind`, a kind of `queue`, as the queue is set: each with its queue.
+    pub fn follow_ups<'c>(
+        &'c self,
+        queue: &Queue,
+        kind: &'static JobKind,
+    ) -> impl Iterator<Item = (&'static FollowUp, &'c Queue)> {
+        let wanted = queue.limits.follow_ups;
+        kind.follow_ups.iter().filter_map(move |next| {
+            let target = &self.queues[*self.by_name.get(next.queue)?];
+            let is_processed =
+                || target.entry.jobs.iter().any(|kind| kind.name == next.kind && kind.prepare.is_some());
+            let follows = match wanted {
+                FollowUps::All => true,
+                FollowUps::Nothing => false,
+                FollowUps::Processed => is_processed(),
+            };
+            follows.then_some((next, target))
+        })
     }
 
     /// Settings for the engine, by queue.

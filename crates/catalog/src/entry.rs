@@ -2,6 +2,7 @@
 
 use bulrush::model::{Backoff, RateLimit, Retention};
 
+use crate::follow_ups::{FollowUp, FollowUps};
 use crate::payload::{Caller, PayloadProblems, Prepared, Sealer};
 
 /// One queue as the platform ships it. [`crate::Queue`] is the same with what the configuration changed.
@@ -98,12 +99,29 @@ pub struct JobKind {
     pub prepare: Option<Prepare>,
     /// Fields of the data that are never shown, not even sealed.
     pub hidden: &'static [&'static str],
+    /// What follows when one of these jobs has completed.
+    pub follow_ups: &'static [FollowUp],
 }
 
 impl JobKind {
     /// A kind whose payload type comes with its processor.
     pub const fn untyped(name: &'static str) -> Self {
-        Self { name, prepare: None, hidden: &[] }
+        Self { name, prepare: None, hidden: &[], follow_ups: &[] }
+    }
+
+    /// A kind with a payload type.
+    pub const fn typed(name: &'static str, prepare: Prepare) -> Self {
+        Self { name, prepare: Some(prepare), hidden: &[], follow_ups: &[] }
+    }
+
+    /// Never shows these fields.
+    pub const fn hiding(self, hidden: &'static [&'static str]) -> Self {
+        Self { hidden, ..self }
+    }
+
+    /// Has these jobs follow.
+    pub const fn followed_by(self, follow_ups: &'static [FollowUp]) -> Self {
+        Self { follow_ups, ..self }
     }
 }
 
@@ -128,6 +146,8 @@ pub struct Limits {
     pub retention: Retention,
     /// Jobs not yet started above which adds from outside are refused.
     pub depth_max: Option<u64>,
+    /// What follows its jobs, of what is declared.
+    pub follow_ups: FollowUps,
 }
 
 /// Pauses that grow: `base × factor^(attempt − 1)`.

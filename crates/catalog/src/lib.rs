@@ -22,19 +22,24 @@
 //! - Nothing here reads the process's environment: settings come in as a map.
 
 mod catalog;
+pub mod competitor;
 mod entry;
+pub mod follow_ups;
 pub mod jobs;
 mod overrides;
 mod payload;
 pub mod queues;
 mod span;
 mod suggest;
+pub mod templates;
 
 pub use catalog::{Catalog, Queue, UnknownJob, UnknownQueue};
 pub use entry::{Access, Alias, Binary, Growth, JobKind, Limits, QueueEntry, SeedVariables};
+pub use follow_ups::{FollowUp, FollowUps};
 pub use overrides::{OverrideProblem, OverrideProblems, Overrides, SETTING_PREFIX};
 pub use payload::{
     Caller, EntityRef, FieldProblem, Fields, PayloadProblems, Prepared, SealError, SealedText, Sealer,
 };
 pub use span::{InvalidSpan, parse_span_ms};
 pub use suggest::nearest;
+pub use templates::{JobTemplate, Placeholder};

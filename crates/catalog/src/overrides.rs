@@ -1,7 +1,8 @@
 //! What an operator changes: numbers of queues, by settings given as a map of names and texts (from the environment, say).
 //!
 //! Per queue: `BULRUSH_QUEUE_<NAME>_CONCURRENCY`, `_CONCURRENCY_GLOBAL`, `_ATTEMPTS`, `_BACKOFF` (the first pause), `_TIMEOUT`,
-//! `_RATE_MAX` (a number, or `off`), `_RATE_PER`, `_DEPTH_MAX` (a number, or `off`); the name in upper case with `_` for `-`. Lengths of
+//! `_RATE_MAX` (a number, or `off`), `_RATE_PER`, `_DEPTH_MAX` (a number, or `off`), `_FOLLOW_UPS` (`on` for all that is declared, `off` for
+//! none; otherwise those that the platform has a processor for); the name in upper case with `_` for `-`. Lengths of
 //! time are milliseconds, or have a unit (`5m`). The seeds' own names are understood too: [`crate::SeedVariables`] of each queue, and
 //! `QUEUE_MAX_ATTEMPTS` and `QUEUE_BACKOFF_DELAY`, which speak for every queue that has the platform's default. Where both are set,
 //! the `BULRUSH_` name wins.
@@ -11,6 +12,7 @@ use std::fmt;
 
 use bulrush::model::{NewJob, RateLimit};
 
+use crate::FollowUps;
 use crate::entry::{Growth, Limits, QueueEntry};
 use crate::queues;
 use crate::span::parse_span_ms;
@@ -29,7 +31,7 @@ const BACKOFF_MAX_MS: u64 = 24 * 3_600 * 1_000;
 const RATE_MAX: u64 = 1_000_000;
 
 /// What can be set, by the end of the setting's name. Longer ends stand before their own ends.
-const SETTINGS: [(&str, Setting); 8] = [
+const SETTINGS: [(&str, Setting); 9] = [
     ("CONCURRENCY_GLOBAL", Setting::ConcurrencyGlobal),
     ("CONCURRENCY", Setting::Concurrency),
     ("ATTEMPTS", Setting::Attempts),
@@ -38,6 +40,7 @@ const SETTINGS: [(&str, Setting); 8] = [
     ("RATE_MAX", Setting::RateMax),
     ("RATE_PER", Setting::RatePer),
     ("DEPTH_MAX", Setting::DepthMax),
+    ("FOLLOW_UPS", Setting::FollowUps),
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,12 +53,14 @@ enum Setting {
     RateMax,
     RatePer,
     DepthMax,
+    FollowUps,
 }
 
-/// A number, or the word that lifts a limit.
+/// A number, or the word that lifts a limit or switches something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Number {
     Of(u64),
+    On,
     Off,
 }
 
@@ -172,6 +177,8 @@ impl Overrides {
                 (Setting::Timeout, Number::Of(ms)) => limits.timeout_ms = ms,
                 (Setting::DepthMax, Number::Of(n)) => limits.depth_max = Some(n),
                 (Setting::DepthMax, Number::Off) => limits.depth_max = None,
+                (Setting::FollowUps, Number::On) => limits.follow_ups = FollowUps::All,
+                (Setting::FollowUps, Number::Off) => limits.follow_ups = FollowUps::Nothing,
                 (Setting::RateMax, Number::Off) => limits.rate = None,
                 (Setting::RateMax, Number::Of(max)) => {
                     let per = changes.get(&Setting::RatePer).map(|(per, _)| *per);
@@ -200,7 +207,7 @@ impl Overrides {
                         }),
                     }
                 }
-                // `Setting::read` lets `off` through for limits only.
+                // `Setting::read` lets `off` through for limits, and `on` and no number for a switch.
                 (
                     Setting::Concurrency
                     | Setting::Attempts
@@ -208,7 +215,9 @@ impl Overrides {
                     | Setting::Timeout
                     | Setting::RatePer,
                     Number::Off,
-                ) => {}
+                )
+                | (_, Number::On)
+                | (Setting::FollowUps, Number::Of(_)) => {}
             }
         }
         limits
@@ -217,6 +226,16 @@ impl Overrides {
 
 impl Setting {
     fn read(self, value: &str) -> Result<Number, String> {
+        if self == Self::FollowUps {
+            return match value.trim().to_ascii_lowercase().as_str() {
+                "on" => Ok(Number::On),
+                "off" => Ok(Number::Off),
+                _ => {
+                    let seen: String = value.chars().take(40).collect();
+                    Err(format!("{seen:?} is not accepted; give on or off"))
+                }
+            };
+        }
         let may_be_off = matches!(self, Self::RateMax | Self::DepthMax | Self::ConcurrencyGlobal);
         if may_be_off && value.trim().eq_ignore_ascii_case("off") {
             return Ok(Number::Off);
@@ -229,6 +248,7 @@ impl Setting {
             Self::Backoff => span(value, BACKOFF_MAX_MS),
             Self::Timeout => span(value, TIMEOUT_MAX_MS),
             Self::RatePer => span(value, RateLimit::PER_MAX_MS),
+            Self::FollowUps => unreachable!("it is read above"),
         };
         match number {
             Ok(number) => Ok(Number::Of(number)),

@@ -13,6 +13,7 @@ mod queue;
 mod secrets;
 mod serve;
 mod table;
+mod template;
 mod time;
 mod token;
 
@@ -41,6 +42,8 @@ enum Command {
     Queue(queue::QueueArguments),
     /// Add, look at, retry and cancel single jobs
     Job(job::JobArguments),
+    /// List and run the jobs that the catalogue ships ready
+    Template(template::TemplateArguments),
     /// Bring the tables of a database up to date
     Migrate(migrate::MigrateArguments),
     /// Say what is wrong with an engine's store and with a database, and how to put it right
@@ -62,6 +65,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Bench(arguments) => bench::run(arguments),
         Command::Queue(arguments) => runtime()?.block_on(queue::run(arguments)),
         Command::Job(arguments) => runtime()?.block_on(job::run(arguments)),
+        Command::Template(arguments) => runtime()?.block_on(template::run(arguments)),
         Command::Migrate(arguments) => runtime()?.block_on(migrate::run(arguments)),
         Command::Doctor(arguments) => return Ok(runtime()?.block_on(doctor::run(arguments))),
         Command::Token(arguments) => token::run(arguments),

@@ -20,7 +20,6 @@ use bulrush_store::{Objects, Place, Store};
 use bulrush_upstream::fetch::{FetchOptions, Fetcher};
 use bulrush_upstream::webhook::WebhookClient;
 use bulrush_upstream::{UpstreamConfig, Upstreams};
-use bulrush_worker_enrichment::summary_queue;
 use {
     bulrush_scheduler as scheduler, bulrush_worker_analytics as analytics,
     bulrush_worker_competitor as competitor, bulrush_worker_enrichment as enrichment,
@@ -88,8 +87,7 @@ impl Platform {
         let client = Client::new(backend.clone());
         let sealing = plan.sealing.map(Arc::new);
         let upstreams = Upstreams::new(upstream_config)?;
-        let mut dependencies = enrichment::Dependencies::new(store.clone(), upstreams)
-            .with_summaries(summary_queue(&client, &plan.catalog)?);
+        let mut dependencies = enrichment::Dependencies::new(store.clone(), upstreams);
         if let Some(sealing) = &sealing {
             dependencies = dependencies.with_sealing(sealing.clone());
         }
@@ -103,6 +101,8 @@ impl Platform {
             .with_webhooks(hooks, sealing.clone());
         let mut api = plan.api;
         api.outbound = plan.outbound.clone();
+        // Its hotels may be declared as competitors.
+        api.outbound_pages = sandbox.as_ref().map(|sandbox| reaching(plan.outbound.clone(), sandbox));
         let workers = enrichment::start(&client, &dependencies, &settings)
             .and(analytics::start(&client, &computing, &settings))
             .and(competitor::start(&client, &pages(&store, plan.outbound, sandbox.as_ref())?, &settings));
@@ -144,6 +144,12 @@ impl Platform {
     }
 }
 
+/// What may be called, and the sandbox.
+fn reaching(policy: OutboundPolicy, sandbox: &Sandbox) -> OutboundPolicy {
+    let address = sandbox.address();
+    policy.with_exception(Exception::address(address.ip(), address.port()))
+}
+
 /// The way to pages of competitors. With the sandbox, its hotels are the competitors of whoever has none.
 fn pages(
     store: &Store,
@@ -153,8 +159,7 @@ fn pages(
     let mut fallback = Vec::new();
     let mut manners = competitor::Manners::default();
     if let Some(sandbox) = sandbox {
-        let address = sandbox.address();
-        policy = policy.with_exception(Exception::address(address.ip(), address.port()));
+        policy = reaching(policy, sandbox);
         fallback = competitor::Competitor::list_from_json(&sandbox.competitors().to_string())?;
         // Its robots.txt asks for the pause that it wants.
         manners.pause = Duration::ZERO;

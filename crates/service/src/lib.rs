@@ -14,6 +14,7 @@
 //! - A token is accepted for one algorithm, which is its key's, before one end, with one meaning: whatever is odd about it is refused.
 
 pub mod args;
+mod chains;
 mod data_dir;
 mod engine;
 mod files_args;

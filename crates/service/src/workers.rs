@@ -1,19 +1,88 @@
 //! Running all queues of a worker binary together.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::time::Duration;
 
 use bulrush::model::QueueName;
-use bulrush::{Client, Handlers, Hurry, Worker, WorkerOptions};
+use bulrush::{Client, Context, Handlers, Hurry, Job, JobResult, Worker, WorkerOptions};
 use bulrush_catalog::Catalog;
 
+use crate::chains::Chain;
 use crate::{Drained, Shutdown, Watched};
 
-/// A queue and the handlers of its jobs.
+/// A queue and the handlers of its jobs. What the catalogue says follows a job ([`bulrush_catalog::FollowUp`]) is added together with its
+/// completion.
 pub struct Served {
-    /// The queue's name in the catalogue.
-    pub queue: &'static str,
-    /// What runs its jobs.
-    pub handlers: Handlers,
+    queue: &'static str,
+    handlers: Handlers,
+    chain: Chain,
+}
+
+impl Served {
+    /// A queue of the catalogue, without handlers yet.
+    pub fn new(queue: &'static str) -> Self {
+        Self { queue, handlers: Handlers::new(), chain: Chain::default() }
+    }
+
+    /// Runs jobs of a type.
+    #[must_use]
+    pub fn on<J, F, Fut>(mut self, handler: F) -> Self
+    where
+        J: Job,
+        F: Fn(J, Context) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = JobResult<J::Output>> + Send + 'static,
+    {
+        self.handlers = self.handlers.on::<J, _, _>(chained(self.chain.clone(), handler));
+        self
+    }
+
+    /// Runs jobs of a type, under whatever name they were added: for a queue with one kind of job.
+    #[must_use]
+    pub fn under_any_name<J, F, Fut>(mut self, handler: F) -> Self
+    where
+        J: Job,
+        F: Fn(J, Context) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = JobResult<J::Output>> + Send + 'static,
+    {
+        let other = chained(self.chain.clone(), handler.clone());
+        self = self.on::<J, _, _>(handler);
+        self.handlers = self.handlers.otherwise::<J, _, _>(other);
+        self
+    }
+
+    /// Its name in the catalogue.
+    pub fn queue(&self) -> &'static str {
+        self.queue
+    }
+
+    /// What runs its jobs. Nothing follows them until [`Workers::start`] has been given the queue.
+    pub fn handlers(&self) -> &Handlers {
+        &self.handlers
+    }
+}
+
+/// A handler under way.
+type Running<T> = Pin<Box<dyn Future<Output = JobResult<T>> + Send>>;
+
+/// A handler after which follows what is declared.
+fn chained<J, F, Fut>(
+    chain: Chain,
+    handler: F,
+) -> impl Fn(J, Context) -> Running<J::Output> + Send + Sync + 'static
+where
+    J: Job,
+    F: Fn(J, Context) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = JobResult<J::Output>> + Send + 'static,
+{
+    move |payload, context| {
+        let (chain, run) = (chain.clone(), handler(payload, context.clone()));
+        Box::pin(async move {
+            let result = run.await?;
+            chain.follow::<J>(&context, &result);
+            Ok(result)
+        })
+    }
 }
 
 /// How workers run.
@@ -72,6 +141,7 @@ impl Workers {
                 backoff: queue.limits().backoff.backoff(),
                 ..WorkerOptions::default()
             };
+            served.chain.fill(client, &settings.catalog, queue);
             tracing::info!(queue = %queue.name(), slots = options.concurrency, "worker started");
             let handle = client.queue_with(queue.name().clone(), queue.options());
             let slots = options.concurrency;
@@ -135,14 +205,84 @@ impl Workers {
 #[cfg(test)]
 mod tests {
     use bulrush::model::JobState;
+    use bulrush_catalog::jobs::{EnrichProperty, EnrichPropertyResult, GeoPoint};
+    use serde::{Deserialize, Serialize};
 
     use super::*;
+
+    #[derive(Clone, Serialize, Deserialize)]
+    struct Nothing {}
+
+    impl Job for Nothing {
+        const NAME: &'static str = "nothing";
+        type Output = ();
+    }
+
+    fn enriched(days_enriched: u64) -> EnrichPropertyResult {
+        EnrichPropertyResult {
+            success: true,
+            property_id: "inn".into(),
+            days_enriched,
+            first_day: None,
+            last_day: None,
+            days_with_weather: 0,
+            public_holidays: 0,
+            school_holidays: 0,
+            notes: Vec::new(),
+        }
+    }
+
+    /// Runs enrichments that end as told, and returns what follows.
+    async fn what_follows(setting: Option<&str>, result: JobResult<EnrichPropertyResult>) -> Vec<String> {
+        let client = Client::connect("memory:").await.unwrap();
+        let name = "BULRUSH_QUEUE_ENRICHMENT_FOLLOW_UPS".to_owned();
+        let catalog = Catalog::with_settings(setting.map(|value| (name, value.to_owned()))).unwrap();
+        let settings = WorkerSettings { catalog, ..WorkerSettings::named("test") };
+        let served = Served::new("enrichment").under_any_name(move |_: EnrichProperty, _| {
+            let result = result.clone();
+            async move { result }
+        });
+        let workers = Workers::start(&client, vec![served], &settings);
+        let queue = |name: &str| {
+            let queue = settings.catalog.find(name).unwrap();
+            client.queue_with(queue.name().clone(), queue.options())
+        };
+        let location = GeoPoint { latitude: 47.0, longitude: 11.0 };
+        let (property_id, user_id) = ("inn".to_owned(), "ada".to_owned());
+        let payload =
+            EnrichProperty { property_id, user_id, location, country_code: None, calendarific_api_key: None };
+        let job = queue("enrichment").typed(&payload).unwrap().owner("acme", "ada").attempts(1);
+        let id = queue("enrichment").add(job).await.unwrap().id;
+        queue("enrichment").wait_finished(&id, Duration::from_mins(1)).await.unwrap().unwrap();
+        workers.shutdown().await;
+        let request = bulrush::model::PageRequest { limit: 10, ..Default::default() };
+        let page = client.backend().page(queue("analytics-heavy").name(), request).await.unwrap();
+        let said = |job: &bulrush::model::JobView| {
+            let owner = job.spec.owner.as_ref().unwrap();
+            format!("{} {} {}", job.spec.name, owner.user, String::from_utf8_lossy(&job.spec.data))
+        };
+        page.jobs.iter().map(said).collect()
+    }
+
+    #[tokio::test]
+    async fn what_the_catalogue_declares_follows_a_completion_if_it_is_switched_on() {
+        let summary = r#"summary ada {"propertyId":"inn","userId":"ada","analysisType":"summary"}"#;
+        assert_eq!(what_follows(Some("on"), Ok(enriched(3))).await, [summary]);
+        assert_eq!(
+            what_follows(Some("on"), Ok(enriched(0))).await,
+            [""; 0],
+            "there is nothing to be said of it"
+        );
+        assert_eq!(what_follows(Some("off"), Ok(enriched(3))).await, [""; 0]);
+        let failed = Err(bulrush::Failure::unrecoverable("no such property"));
+        assert_eq!(what_follows(Some("on"), failed).await, [""; 0]);
+    }
 
     #[tokio::test]
     async fn the_queues_of_two_binaries_run_and_stop_together() {
         let client = Client::connect("memory:").await.unwrap();
         let settings = WorkerSettings::named("test");
-        let served = |queue| Served { queue, handlers: Handlers::new().on_raw("x", |_| async { Ok(None) }) };
+        let served = |queue| Served::new(queue).under_any_name(|Nothing {}, _| async { Ok(()) });
         let workers = Workers::start(&client, vec![served("sync")], &settings).and(Workers::start(
             &client,
             vec![served("metrics")],

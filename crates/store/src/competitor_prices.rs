@@ -4,7 +4,7 @@ use jiff::civil::Date;
 
 use crate::bulk::{Bulk, Kind, last_of_each};
 use crate::db::{DbRow, query};
-use crate::{FencedTx, Scope, Store, StoreError, day};
+use crate::{DayRange, FencedTx, Scope, Store, StoreError, day};
 
 /// A stay that prices are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,6 +55,35 @@ pub struct CompetitorPrice {
     pub room: Option<String>,
 }
 
+/// Which prices are wanted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PricesWanted {
+    /// The days they were seen on.
+    pub seen: DayRange,
+    /// The one stay that they are for; none: any.
+    pub stay: Option<Stay>,
+    /// The one competitor that they are of; none: any.
+    pub competitor: Option<String>,
+}
+
+/// The place of a price in a history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PricePlace {
+    /// The day it was seen on.
+    pub seen_on: Date,
+    /// What it is for.
+    pub stay: Stay,
+    /// Whose it is.
+    pub competitor: String,
+}
+
+impl CompetitorPrice {
+    /// Where it stands in a history.
+    pub fn place(&self) -> PricePlace {
+        PricePlace { seen_on: self.seen_on, stay: self.stay, competitor: self.competitor.clone() }
+    }
+}
+
 /// The table of competitors' prices.
 #[derive(Debug, Clone, Copy)]
 pub struct CompetitorPrices<'s> {
@@ -79,6 +108,9 @@ const OWN: [(&str, Kind); 15] = [
     ("room", Kind::Text),
     ("seen_at", Kind::Int),
 ];
+/// The columns that a row is read from.
+const COLUMNS: &str = "p.competitor, p.check_in, p.check_out, p.adults, p.seen_on, p.name, p.url, p.price, p.currency, p.shown, \
+    p.shown_currency, p.rate, p.rates_day, p.room, p.seen_at";
 const CONFLICT: &str = "ON CONFLICT (property, competitor, check_in, check_out, adults, seen_on) DO UPDATE SET \
     job = excluded.job, name = excluded.name, url = excluded.url, price = excluded.price, currency = excluded.currency, \
     shown = excluded.shown, shown_currency = excluded.shown_currency, rate = excluded.rate, rates_day = excluded.rates_day, \
@@ -135,9 +167,7 @@ impl<'s> CompetitorPrices<'s> {
         limit: u32,
     ) -> Result<Vec<CompetitorPrice>, StoreError> {
         let sql = format!(
-            "SELECT p.competitor, p.check_in, p.check_out, p.adults, p.seen_on, p.name, p.url, p.price, p.currency, p.shown, \
-             p.shown_currency, p.rate, p.rates_day, p.room, p.seen_at \
-             FROM competitor_prices p JOIN entities e ON e.id = p.property \
+            "SELECT {COLUMNS} FROM competitor_prices p JOIN entities e ON e.id = p.property \
              WHERE {} AND p.property = $3 AND p.check_in >= $4 \
              ORDER BY p.check_in, p.check_out, p.adults, p.competitor, p.seen_on LIMIT $5",
             scope.condition()
@@ -154,12 +184,128 @@ impl<'s> CompetitorPrices<'s> {
             .map(read)
             .collect()
     }
+
+    /// The latest of each competitor's prices for one stay of a property that `scope` may see, by competitor, at most `limit`.
+    pub async fn latest(
+        &self,
+        scope: &Scope,
+        property: &str,
+        stay: Stay,
+        limit: u32,
+    ) -> Result<Vec<CompetitorPrice>, StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM competitor_prices p JOIN entities e ON e.id = p.property \
+             WHERE {} AND p.property = $3 AND p.check_in = $4 AND p.check_out = $5 AND p.adults = $6 \
+             AND p.seen_on = (SELECT max(q.seen_on) FROM competitor_prices q WHERE q.property = p.property \
+                 AND q.competitor = p.competitor AND q.check_in = p.check_in AND q.check_out = p.check_out AND q.adults = p.adults) \
+             ORDER BY p.competitor LIMIT $7",
+            scope.condition()
+        );
+        query(sqlx::AssertSqlSafe(sql))
+            .bind(scope.tenant())
+            .bind(scope.user())
+            .bind(property)
+            .bind(day::text(stay.check_in))
+            .bind(day::text(stay.check_out))
+            .bind(i64::from(stay.adults))
+            .bind(i64::from(limit))
+            .fetch_all(self.store.readers())
+            .await?
+            .iter()
+            .map(read)
+            .collect()
+    }
+
+    /// The stays that were asked about on the last day on which anything was asked, the latest question first, at most `limit`.
+    pub async fn last_stays(
+        &self,
+        scope: &Scope,
+        property: &str,
+        limit: u32,
+    ) -> Result<Vec<Stay>, StoreError> {
+        let sql = format!(
+            "SELECT p.check_in, p.check_out, p.adults, max(p.seen_at) AS seen \
+             FROM competitor_prices p JOIN entities e ON e.id = p.property \
+             WHERE {} AND p.property = $3 \
+             AND p.seen_on = (SELECT max(q.seen_on) FROM competitor_prices q WHERE q.property = $3) \
+             GROUP BY p.check_in, p.check_out, p.adults ORDER BY seen DESC, p.check_in, p.check_out, p.adults LIMIT $4",
+            scope.condition()
+        );
+        query(sqlx::AssertSqlSafe(sql))
+            .bind(scope.tenant())
+            .bind(scope.user())
+            .bind(property)
+            .bind(i64::from(limit))
+            .fetch_all(self.store.readers())
+            .await?
+            .iter()
+            .map(read_stay)
+            .collect()
+    }
+
+    /// Up to `limit` prices of a property that `scope` may see and that `wanted` describes, by the day they were seen on, stay and
+    /// competitor, after `after`.
+    pub async fn history(
+        &self,
+        scope: &Scope,
+        property: &str,
+        wanted: &PricesWanted,
+        after: Option<&PricePlace>,
+        limit: u32,
+    ) -> Result<Vec<CompetitorPrice>, StoreError> {
+        // One statement for every question: what is not asked for is an empty text, which no day and no competitor is.
+        let sql = format!(
+            "SELECT {COLUMNS} FROM competitor_prices p JOIN entities e ON e.id = p.property \
+             WHERE {} AND p.property = $3 \
+             AND (p.seen_on, p.check_in, p.check_out, p.adults, p.competitor) > ($4, $5, $6, $7, $8) AND p.seen_on <= $9 \
+             AND ($10 = '' OR p.competitor = $10) \
+             AND ($11 = '' OR (p.check_in = $11 AND p.check_out = $12 AND p.adults = $13)) \
+             ORDER BY p.seen_on, p.check_in, p.check_out, p.adults, p.competitor LIMIT $14",
+            scope.condition()
+        );
+        let first = day::text(wanted.seen.first);
+        let from =
+            after.map(|place| (day::text(place.seen_on), place)).filter(|(seen_on, _)| *seen_on >= first);
+        let (seen_on, stay, competitor) = match &from {
+            Some((seen_on, place)) => (seen_on.as_str(), Some(place.stay), place.competitor.as_str()),
+            None => (first.as_str(), None, ""),
+        };
+        let day_or_none = |day: Option<Date>| day.map(day::text).unwrap_or_default();
+        let only = wanted.stay;
+        query(sqlx::AssertSqlSafe(sql))
+            .bind(scope.tenant())
+            .bind(scope.user())
+            .bind(property)
+            .bind(seen_on)
+            .bind(day_or_none(stay.map(|stay| stay.check_in)))
+            .bind(day_or_none(stay.map(|stay| stay.check_out)))
+            .bind(stay.map_or(0, |stay| i64::from(stay.adults)))
+            .bind(competitor)
+            .bind(day::text(wanted.seen.last))
+            .bind(wanted.competitor.as_deref().unwrap_or_default())
+            .bind(day_or_none(only.map(|stay| stay.check_in)))
+            .bind(day_or_none(only.map(|stay| stay.check_out)))
+            .bind(only.map_or(0, |stay| i64::from(stay.adults)))
+            .bind(i64::from(limit))
+            .fetch_all(self.store.readers())
+            .await?
+            .iter()
+            .map(read)
+            .collect()
+    }
+}
+
+const TABLE: &str = "competitor_prices";
+
+fn read_stay(row: &DbRow) -> Result<Stay, StoreError> {
+    let at = |column: &str| day::parse(TABLE, row.try_get(column)?);
+    let adults: i64 = row.try_get("adults")?;
+    let adults =
+        u32::try_from(adults).map_err(|_| StoreError::unreadable(TABLE, "adults", &adults.to_string()))?;
+    Ok(Stay { check_in: at("check_in")?, check_out: at("check_out")?, adults })
 }
 
 fn read(row: &DbRow) -> Result<CompetitorPrice, StoreError> {
-    const TABLE: &str = "competitor_prices";
-    let at = |column: &str| day::parse(TABLE, row.try_get(column)?);
-    let adults: i64 = row.try_get("adults")?;
     let rates_day: Option<&str> = row.try_get("rates_day")?;
     let (price, shown): (Option<i64>, Option<i64>) = (row.try_get("price")?, row.try_get("shown")?);
     let price = match (price, shown) {
@@ -176,13 +322,8 @@ fn read(row: &DbRow) -> Result<CompetitorPrice, StoreError> {
         competitor: row.try_get("competitor")?,
         name: row.try_get("name")?,
         url: row.try_get("url")?,
-        stay: Stay {
-            check_in: at("check_in")?,
-            check_out: at("check_out")?,
-            adults: u32::try_from(adults)
-                .map_err(|_| StoreError::unreadable(TABLE, "adults", &adults.to_string()))?,
-        },
-        seen_on: at("seen_on")?,
+        stay: read_stay(row)?,
+        seen_on: day::parse(TABLE, row.try_get("seen_on")?)?,
         seen_at_ms: row.try_get("seen_at")?,
         currency: row.try_get("currency")?,
         price,

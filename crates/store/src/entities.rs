@@ -220,8 +220,10 @@ impl<'s> Entities<'s> {
             .collect()
     }
 
-    /// Removes the entity `id` with its observations and features, if `scope` may see it. Returns whether it was there.
+    /// Removes the entity `id` with its observations and features, if `scope` may see it; a property takes along the competitors that
+    /// compete with no other. Returns whether it was there.
     pub async fn delete(&self, tx: &mut WriteTx, scope: &Scope, id: &str) -> Result<bool, StoreError> {
+        crate::competitors::leave(tx, scope, id).await?;
         let sql = format!("DELETE FROM entities WHERE {} AND id = $3", scope.condition());
         let done = query(sqlx::AssertSqlSafe(sql))
             .bind(scope.tenant())

@@ -1,5 +1,7 @@
 //! What was seen of entities over time: prices, occupancy, bookings, waits, sales.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -7,6 +9,9 @@ use jiff::tz::TimeZone;
 use crate::bulk::{Bulk, Kind, last_of_each};
 use crate::db::query;
 use crate::{Scope, Store, StoreError, WriteTx};
+
+/// Most points that a mean of days is made of: several a night.
+const MEAN_POINTS_MAX: u32 = 10_000;
 
 /// One value of one metric at one instant. Entity, metric and instant are its key.
 #[derive(Debug, Clone, PartialEq)]
@@ -119,6 +124,31 @@ impl<'s> Observations<'s> {
                 Ok((row.try_get("metric")?, points.unsigned_abs()))
             })
             .collect()
+    }
+
+    /// The mean of `metric` over the days from the first of `days` to the one before the second, as `time_zone` has them: of each day its
+    /// latest value. None where a day has none.
+    pub async fn mean_of_days(
+        &self,
+        scope: &Scope,
+        entity: &str,
+        metric: &str,
+        (first, end): (Date, Date),
+        time_zone: &TimeZone,
+    ) -> Result<Option<f64>, StoreError> {
+        let begin = |day: Date| {
+            day.to_zoned(time_zone.clone()).map_or(i64::MAX, |zoned| zoned.timestamp().as_millisecond())
+        };
+        let points = self.range(scope, entity, metric, (begin(first), begin(end)), MEAN_POINTS_MAX).await?;
+        let mut days = BTreeMap::new();
+        for point in points {
+            if let Ok(instant) = Timestamp::from_millisecond(point.ts_ms) {
+                days.insert(time_zone.to_datetime(instant).date(), point.value);
+            }
+        }
+        let wanted = first.until(end).map_or(0, |span| span.get_days());
+        let is_whole = usize::try_from(wanted).is_ok_and(|wanted| wanted > 0 && wanted == days.len());
+        Ok(is_whole.then(|| days.values().sum::<f64>() / days.len() as f64))
     }
 
     /// The days on which anything was seen of `entity`, in order, each once: its first and last are the range to enrich. A

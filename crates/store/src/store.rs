@@ -8,9 +8,9 @@ use tempfile::TempDir;
 use crate::db::{Database, query};
 use crate::url::DatabaseUrl;
 use crate::{
-    ApiKeys, Claims, CompetitorPages, CompetitorPrices, Entities, Features, Files, Holidays, Observations,
-    Outbox, Results, SiteTurns, StoreError, StreamTickets, Templates, Weather, WebhookDeliveries,
-    WebhookPositions, Webhooks,
+    ApiKeys, Claims, CompetitorPages, CompetitorPrices, Competitors, Entities, Features, Files, Holidays,
+    Observations, Outbox, Results, SiteTurns, StoreError, StreamTickets, Templates, Weather,
+    WebhookDeliveries, WebhookPositions, Webhooks,
 };
 
 /// How busy the connections are, for metrics.
@@ -129,6 +129,11 @@ impl Store {
     /// Who is fetching what.
     pub fn claims(&self) -> Claims<'_> {
         Claims::new(self)
+    }
+
+    /// Who competes with a property.
+    pub fn competitors(&self) -> Competitors<'_> {
+        Competitors::new(self)
     }
 
     /// What competitors asked.

@@ -1,6 +1,5 @@
 //! The list of all jobs that this worker runs.
 
-use bulrush::Handlers;
 use bulrush_catalog::jobs::{DeliverWebhook, Export, deliver_webhook};
 use bulrush_service::Served;
 use bulrush_upstream::webhook::WebhookClient;
@@ -9,31 +8,22 @@ use crate::{Dependencies, export, webhook};
 
 /// Every queue that this worker runs. A queue that is not here is left to whoever has processors for it: its jobs wait.
 pub(crate) fn all(deps: &Dependencies) -> Vec<Served> {
-    let mut served = vec![Served { queue: "export", handlers: exports(deps) }];
+    let mut served = vec![exports(deps.clone())];
     if let Some(client) = &deps.webhooks {
-        served.push(Served { queue: deliver_webhook::QUEUE, handlers: deliveries(deps, client) });
+        served.push(deliveries(deps.clone(), client.clone()));
     }
     served
 }
 
 /// The queue runs one kind of job, so whatever name a job was added under, that kind is meant.
-fn exports(deps: &Dependencies) -> Handlers {
-    let (deps, under_any_name) = (deps.clone(), deps.clone());
-    Handlers::new()
-        .on::<Export, _, _>(move |payload, ctx| export::run(deps.clone(), payload, ctx))
-        .otherwise::<Export, _, _>(move |payload, ctx| export::run(under_any_name.clone(), payload, ctx))
+fn exports(deps: Dependencies) -> Served {
+    Served::new("export").under_any_name(move |payload: Export, ctx| export::run(deps.clone(), payload, ctx))
 }
 
-fn deliveries(deps: &Dependencies, client: &WebhookClient) -> Handlers {
-    let one = (deps.clone(), client.clone());
-    let other = one.clone();
-    Handlers::new()
-        .on::<DeliverWebhook, _, _>(move |payload, ctx| {
-            webhook::run(one.0.clone(), one.1.clone(), payload, ctx)
-        })
-        .otherwise::<DeliverWebhook, _, _>(move |payload, ctx| {
-            webhook::run(other.0.clone(), other.1.clone(), payload, ctx)
-        })
+fn deliveries(deps: Dependencies, client: WebhookClient) -> Served {
+    Served::new(deliver_webhook::QUEUE).under_any_name(move |payload: DeliverWebhook, ctx| {
+        webhook::run(deps.clone(), client.clone(), payload, ctx)
+    })
 }
 
 #[cfg(test)]
@@ -55,16 +45,16 @@ mod tests {
         let deps =
             Dependencies::new(store, Objects::open(folder.path()).await.unwrap()).with_webhooks(client, None);
         let served = all(&deps);
-        let queues: HashSet<_> = served.iter().map(|served| served.queue).collect();
+        let queues: HashSet<_> = served.iter().map(Served::queue).collect();
         assert_eq!(queues.len(), served.len(), "a queue is twice in the list");
 
         let catalog = Catalog::default();
         for served in &served {
-            let entry = catalog.find(served.queue).unwrap().entry();
-            assert_eq!(entry.binary, Binary::Analytics, "{} is another worker's", served.queue);
-            let names: HashSet<_> = served.handlers.names().collect();
+            let entry = catalog.find(served.queue()).unwrap().entry();
+            assert_eq!(entry.binary, Binary::Analytics, "{} is another worker's", served.queue());
+            let names: HashSet<_> = served.handlers().names().collect();
             let kinds: HashSet<_> = entry.jobs.iter().map(|kind| kind.name).collect();
-            assert_eq!(names, kinds, "{}", served.queue);
+            assert_eq!(names, kinds, "{}", served.queue());
         }
         for queue in catalog.of_binary(Binary::Analytics) {
             let has_payload_type = queue.entry().jobs.iter().any(|kind| kind.prepare.is_some());

@@ -1,25 +1,15 @@
 //! Whose pages are read for a property.
 //!
-//! A competitor is an entity of the kind `competitor` with the attributes
-//! `{"propertyIds": ["…"], "page": {"url", "selectors"?, "currency"?, "priceFor"?}}`, of the same owner as the properties that it
-//! competes with ([`crate::PageRules`] says what stands in `page`). For properties that have none, an operator may name some in
-//! a file.
+//! A competitor is declared over the API, for one or more properties of its owner, with the rules by which its page is read
+//! ([`PageRules`]). For properties that have none, an operator may name some in a file.
 
 use std::sync::Arc;
 
-use bulrush_store::{EntityKind, NewEntity, Scope, Store, StoreError};
+use bulrush_catalog::PayloadProblems;
+use bulrush_catalog::competitor::{COMPETITORS_MAX, PageRules};
+use bulrush_store::{Scope, Store, StoreError};
 use serde_json::Value;
 
-use crate::page::{PageRules, RulesError};
-
-/// Attributes of a competitor.
-const PROPERTIES: &str = "propertyIds";
-const PAGE: &str = "page";
-/// Most competitors that are read for one property; the rest is left out, and the result says so.
-pub(crate) const COMPETITORS_MAX: usize = 50;
-/// Most competitors of an owner that are looked through.
-const LOOKED_AT_MAX: usize = 5_000;
-const PAGE_SIZE: u32 = 200;
 /// Longest name, in characters.
 const NAME_MAX: usize = 200;
 
@@ -28,7 +18,7 @@ const NAME_MAX: usize = 200;
 pub struct Competitor {
     pub(crate) id: String,
     pub(crate) name: String,
-    pub(crate) page: Result<Arc<PageRules>, RulesError>,
+    pub(crate) page: Result<Arc<PageRules>, PayloadProblems>,
 }
 
 /// A file of competitors cannot be used.
@@ -44,7 +34,7 @@ pub enum CompetitorsError {
         /// Which one.
         id: String,
         /// What is wrong.
-        source: RulesError,
+        source: PayloadProblems,
     },
     /// Two of them are one.
     #[error("the competitor {0:?} is there twice")]
@@ -79,19 +69,10 @@ impl Competitor {
         Ok(competitors)
     }
 
-    /// The competitor that an entity is, if it competes with `property`.
-    fn of_entity(entity: NewEntity, property: &str) -> Option<Self> {
-        let properties = entity.attributes.get(PROPERTIES)?;
-        let competes = match properties {
-            Value::String(one) => one == property,
-            Value::Array(several) => several.iter().any(|one| one.as_str() == Some(property)),
-            _ => false,
-        };
-        competes.then(|| {
-            let page = entity.attributes.get(PAGE).unwrap_or(&Value::Null);
-            let page = PageRules::from_json(page).map(Arc::new);
-            Self { id: entity.id, name: shortened(&entity.name), page }
-        })
+    /// The competitor that is declared.
+    fn declared(competitor: bulrush_store::Competitor) -> Self {
+        let page = PageRules::from_json(&competitor.page).map(Arc::new);
+        Self { id: competitor.id, name: shortened(&competitor.name), page }
     }
 }
 
@@ -105,27 +86,11 @@ pub(crate) async fn of_property(
     scope: &Scope,
     property: &str,
 ) -> Result<(Vec<Competitor>, bool), StoreError> {
-    let (mut found, mut looked_at, mut after) = (Vec::new(), 0, None::<String>);
-    loop {
-        let page = store.entities().list(scope, EntityKind::Competitor, after.as_deref(), PAGE_SIZE).await?;
-        looked_at += page.len();
-        let is_last = page.len() < PAGE_SIZE as usize;
-        after = page.last().map(|last| last.entity.id.clone());
-        for entity in page {
-            if let Some(competitor) = Competitor::of_entity(entity.entity, property) {
-                if found.len() == COMPETITORS_MAX {
-                    return Ok((found, true));
-                }
-                found.push(competitor);
-            }
-        }
-        if is_last {
-            return Ok((found, false));
-        }
-        if looked_at >= LOOKED_AT_MAX {
-            return Ok((found, true));
-        }
-    }
+    let most = u32::try_from(COMPETITORS_MAX).unwrap_or(u32::MAX);
+    let mut found = store.competitors().list(scope, property, None, most.saturating_add(1)).await?;
+    let has_more = found.len() > COMPETITORS_MAX;
+    found.truncate(COMPETITORS_MAX);
+    Ok((found.into_iter().map(Competitor::declared).collect(), has_more))
 }
 
 #[cfg(test)]

@@ -9,17 +9,18 @@ use crate::scrape;
 
 /// Every queue that this worker runs. A queue that is not here is left to whoever has processors for it: its jobs wait.
 pub(crate) fn all(deps: &Dependencies) -> Vec<Served> {
-    vec![Served { queue: "competitor", handlers: handlers(deps.clone()) }]
+    vec![competitor(deps.clone())]
 }
 
-/// The handlers of the queue `competitor`. It runs one kind of job, so whatever name a job was added under, that kind is meant.
+/// The queue runs one kind of job, so whatever name a job was added under, that kind is meant.
+fn competitor(deps: Dependencies) -> Served {
+    Served::new("competitor")
+        .under_any_name(move |payload: ScrapePrices, ctx| scrape::run(deps.clone(), payload, ctx))
+}
+
+/// The handlers of the queue `competitor`. Nothing follows the jobs that they run.
 pub fn handlers(deps: Dependencies) -> Handlers {
-    let under_any_name = deps.clone();
-    Handlers::new()
-        .on::<ScrapePrices, _, _>(move |payload, ctx| scrape::run(deps.clone(), payload, ctx))
-        .otherwise::<ScrapePrices, _, _>(move |payload, ctx| {
-            scrape::run(under_any_name.clone(), payload, ctx)
-        })
+    competitor(deps).handlers().clone()
 }
 
 #[cfg(test)]
@@ -39,16 +40,16 @@ mod tests {
         let fetcher = Fetcher::new(OutboundPolicy::default(), FetchOptions::default()).unwrap();
         let deps = Dependencies::new(store, fetcher);
         let served = all(&deps);
-        let queues: HashSet<_> = served.iter().map(|served| served.queue).collect();
+        let queues: HashSet<_> = served.iter().map(Served::queue).collect();
         assert_eq!(queues.len(), served.len(), "a queue is twice in the list");
 
         let catalog = Catalog::default();
         for served in &served {
-            let entry = catalog.find(served.queue).unwrap().entry();
-            assert_eq!(entry.binary, Binary::Competitor, "{} is another worker's", served.queue);
-            let names: HashSet<_> = served.handlers.names().collect();
+            let entry = catalog.find(served.queue()).unwrap().entry();
+            assert_eq!(entry.binary, Binary::Competitor, "{} is another worker's", served.queue());
+            let names: HashSet<_> = served.handlers().names().collect();
             let kinds: HashSet<_> = entry.jobs.iter().map(|kind| kind.name).collect();
-            assert_eq!(names, kinds, "{}", served.queue);
+            assert_eq!(names, kinds, "{}", served.queue());
         }
         for queue in catalog.of_binary(Binary::Competitor) {
             let has_payload_type = queue.entry().jobs.iter().any(|kind| kind.prepare.is_some());

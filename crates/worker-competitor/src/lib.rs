@@ -23,7 +23,6 @@ mod site;
 pub use competitor::{Competitor, CompetitorsError};
 pub use dependencies::Dependencies;
 pub use jobs::handlers;
-pub use page::{PageRules, PriceFor, RulesError};
 pub use scrape::RESULT_KIND;
 pub use site::Manners;
 

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bulrush::clock::ManualClock;
-use bulrush::model::{ErrorKind, JobState};
+use bulrush::model::{ErrorKind, JobId, JobState};
 use bulrush_catalog::jobs::CompetitorStatus;
 use bulrush_sandbox::Fault;
 use bulrush_store::Turn;
 use bulrush_worker_competitor::Manners;
-use common::{World, competitor, eventually, manners, payload, selected, status};
+use common::{World, eventually, manners, payload, selected, status};
 use serde_json::json;
 
 const HOTEL: &str = "/hotels/alpenblick";
@@ -45,11 +45,9 @@ async fn one_bad_competitor_does_not_spoil_the_others() {
     world.compete("renovated", selected()).await;
     world.compete("nowhere", json!({})).await;
     world.compete("private/club", selected()).await;
-    world
-        .save(&competitor("c-typo", "typo", &json!({"url": "https://hotel.example/", "selector": "p"})))
-        .await;
-    world.save(&competitor("c-within", "within", &json!({"url": "http://127.0.0.1/"}))).await;
-    world.save(&competitor("c-undeclared", "undeclared", &json!(null))).await;
+    world.declare("typo", json!({"url": "https://hotel.example/", "selector": "p"})).await;
+    world.declare("within", json!({"url": "http://127.0.0.1/"})).await;
+    world.declare("undeclared", json!(null)).await;
     let workers = world.start();
     let job = world.add().await;
     let result = world.completed(&job).await;
@@ -58,9 +56,9 @@ async fn one_bad_competitor_does_not_spoil_the_others() {
         ("renovated", CompetitorStatus::Changed, "the selector \".room\" found nothing"),
         ("nowhere", CompetitorStatus::Refused, "answered with status 404"),
         ("private/club", CompetitorStatus::Blocked, "robots.txt"),
-        ("typo", CompetitorStatus::Misdeclared, "unknown field `selector`"),
+        ("typo", CompetitorStatus::Misdeclared, "page.selector: is not known"),
         ("within", CompetitorStatus::Blocked, "127.0.0.1 may not be called: it is a loopback address"),
-        ("undeclared", CompetitorStatus::Misdeclared, "page cannot be read"),
+        ("undeclared", CompetitorStatus::Misdeclared, "page: must be an object"),
     ] {
         let (seen, reason) = status(&result, name);
         assert_eq!(seen, expected, "{name}: {reason}");
@@ -216,6 +214,79 @@ async fn a_robots_txt_that_cannot_be_read_forbids_and_one_that_is_not_there_allo
     // It is believed for hours.
     world.compete("stadtgarten", json!({})).await;
     world.compare().await;
+    assert_eq!(world.sandbox.requests().of("/robots.txt"), 2);
+    workers.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_site_that_is_down_is_asked_for_one_page_a_run_and_the_other_sites_for_all() {
+    const DOWN: [&str; 3] = ["alpenblick", "lumiere", "seeufer"];
+    let world = World::new().await;
+    for hotel in DOWN {
+        world.compete(hotel, json!({})).await;
+        world.fail(&format!("/hotels/{hotel}"), 100, Fault::ServerError { status: 503 });
+    }
+    world.compete_elsewhere("stadtgarten").await;
+    let workers = world.start();
+    let job = world.add().await;
+    let result = world.completed(&job).await;
+    assert_eq!((result.priced, world.ended(&job).await.status.attempts_made), (1, 3), "{result:?}");
+    // Each run began with another page, and asked for no more.
+    assert_eq!(DOWN.map(|hotel| world.asked(hotel)), [1, 1, 1]);
+    assert_eq!(world.asked("stadtgarten"), 1);
+    let said = DOWN.map(|hotel| status(&result, hotel));
+    assert!(said.iter().all(|(seen, _)| *seen == CompetitorStatus::Unreachable), "{said:?}");
+    let words = format!("{} is down, so this page was not asked for", world.sandbox.base_url());
+    assert_eq!(said.iter().filter(|(_, reason)| *reason == words).count(), 2, "{said:?}");
+    assert!(said[2].1.contains("failed with status 503"), "{said:?}");
+    workers.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_that_always_fails_does_not_hide_the_others_of_its_site() {
+    let world = World::new().await;
+    for hotel in ["alpenblick", "seeufer", "stadtgarten"] {
+        world.compete(hotel, json!({})).await;
+    }
+    world.fail(HOTEL, 100, Fault::ServerError { status: 500 });
+    let workers = world.start();
+    let job = world.add().await;
+    assert_eq!(world.completed(&job).await.priced, 2);
+    assert_eq!((world.asked("seeufer"), world.asked("stadtgarten")), (1, 1));
+    workers.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_robots_txt_that_cannot_be_read_is_asked_for_once_in_a_while() {
+    const NOW: u64 = 1_780_000_000_000;
+    let world = World::with(Manners { unread: Duration::from_secs(30), ..manners() }).await;
+    let clock = Arc::new(ManualClock::at(NOW));
+    let deps = world.deps.clone().with_clock(clock.clone());
+    let world = World { deps, ..world };
+    for hotel in ["alpenblick", "seeufer", "stadtgarten"] {
+        world.compete(hotel, json!({})).await;
+    }
+    world.sandbox.reset();
+    world.fail("/robots.txt", 1, Fault::ServerError { status: 500 });
+    world.fail("/robots.txt", 10, Fault::Refused { status: 404 });
+    let workers = world.start();
+    let waits = async |job: &JobId| {
+        eventually("the job is tried again later", async || {
+            let view = world.queue().get(job).await.unwrap().unwrap();
+            if view.state() == JobState::Delayed { Ok(view) } else { Err(format!("{view:?}")) }
+        })
+        .await
+    };
+    let job = world.add().await;
+    let view = waits(&job).await;
+    assert_eq!(view.status.attempts_made, 1);
+    let in_vain_until = view.status.errors[0].ended + 29_000;
+    assert!(view.status.run_at > in_vain_until, "it comes when asking makes sense: {view:?}");
+    let other = world.add().await;
+    waits(&other).await;
+    assert_eq!(world.sandbox.requests().of("/robots.txt"), 1);
+    clock.advance(Duration::from_millis(30_001));
+    assert_eq!(world.compare().await.priced, 3);
     assert_eq!(world.sandbox.requests().of("/robots.txt"), 2);
     workers.shutdown().await;
 }

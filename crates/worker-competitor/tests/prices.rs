@@ -7,9 +7,10 @@ mod common;
 use std::time::Duration;
 
 use bulrush_catalog::jobs::CompetitorStatus;
+use bulrush_store::{Declared, NewCompetitor};
 use bulrush_worker_competitor::money::Rates;
 use bulrush_worker_competitor::{Competitor, Manners};
-use common::{World, ada, competitor, manners, of, payload, property, selected, status};
+use common::{World, ada, manners, of, payload, property, selected, status};
 use serde_json::json;
 
 fn unfresh() -> Manners {
@@ -198,12 +199,16 @@ async fn competitors_of_others_and_of_other_properties_are_nobody_s_here() {
     let world = World::new().await;
     world.compete("alpenblick", json!({})).await;
     let page = world.page("stadtgarten", json!({}));
-    let mut foreign = competitor("foreign", "foreign", &page);
-    foreign.owner = bulrush_store::Owner::new("acme", "bob");
-    world.save(&foreign).await;
-    let mut other = competitor("other", "other", &page);
-    other.attributes.insert("propertyIds".to_owned(), json!(["castle"]));
-    world.save(&other).await;
+    let bob = bulrush_store::Owner::new("acme", "bob");
+    let mut inn = property("bobs-inn", Some("EUR"));
+    inn.owner = bob.clone();
+    world.save(&inn).await;
+    let foreign = NewCompetitor { id: "foreign".into(), name: "foreign".into(), page: page.clone() };
+    let declare =
+        async |property: &str| world.store.competitors().declare(&bob, property, &foreign, 10).await.unwrap();
+    assert_eq!((declare("inn").await, declare("bobs-inn").await), (Declared::NotYours, Declared::New));
+    world.save(&property("castle", Some("EUR"))).await;
+    world.declare_for("castle", "stadtgarten", page).await;
     let workers = world.start();
     let result = world.compare().await;
     assert_eq!(result.competitors.len(), 1);

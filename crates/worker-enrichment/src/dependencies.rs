@@ -3,8 +3,6 @@
 use std::sync::Arc;
 
 use bulrush::clock::{Clock, SystemClock};
-use bulrush::{Client, Queue};
-use bulrush_catalog::{Catalog, UnknownQueue};
 use bulrush_service::Sealing;
 use bulrush_store::Store;
 use bulrush_upstream::Upstreams;
@@ -20,25 +18,17 @@ pub struct Dependencies {
     pub clock: Arc<dyn Clock>,
     /// Opens keys that clients sent along. Without one, a job that brings its own key fails and says so.
     pub sealing: Option<Arc<Sealing>>,
-    /// Where an enriched property is summarized next (see [`summary_queue`]); nothing follows without one.
-    pub summaries: Option<Queue>,
 }
 
 impl Dependencies {
-    /// The store and the outside world, the machine's clock, nothing that opens keys and nothing that follows.
+    /// The store and the outside world, the machine's clock, nothing that opens keys.
     pub fn new(store: Store, upstreams: Upstreams) -> Self {
-        Self { store, upstreams, clock: Arc::new(SystemClock), sealing: None, summaries: None }
+        Self { store, upstreams, clock: Arc::new(SystemClock), sealing: None }
     }
 
     /// Opens keys with `sealing`.
     pub fn with_sealing(mut self, sealing: Arc<Sealing>) -> Self {
         self.sealing = Some(sealing);
-        self
-    }
-
-    /// Has an enriched property summarized by the jobs of `queue`.
-    pub fn with_summaries(mut self, queue: Queue) -> Self {
-        self.summaries = Some(queue);
         self
     }
 
@@ -52,13 +42,4 @@ impl Dependencies {
     pub(crate) fn now_ms(&self) -> i64 {
         i64::try_from(self.clock.now()).unwrap_or(i64::MAX)
     }
-}
-
-/// The queue of heavy analytics with the options that the catalogue gives its jobs, for [`Dependencies::summaries`].
-///
-/// # Errors
-/// A catalogue without that queue.
-pub fn summary_queue(client: &Client, catalog: &Catalog) -> Result<Queue, UnknownQueue> {
-    let queue = catalog.find("analytics-heavy")?;
-    Ok(client.queue_with(queue.name().clone(), queue.options()))
 }

@@ -16,7 +16,7 @@ mod enrich;
 mod jobs;
 mod single_flight;
 
-pub use dependencies::{Dependencies, summary_queue};
+pub use dependencies::Dependencies;
 pub use enrich::RESULT_KIND;
 pub use jobs::handlers;
 

@@ -8,7 +8,7 @@ use bulrush_catalog::Binary;
 use bulrush_service::ops::OpsCommand;
 use bulrush_service::{WorkerParts, run_worker, telemetry};
 use bulrush_upstream::Upstreams;
-use bulrush_worker_enrichment::{Dependencies, start, summary_queue};
+use bulrush_worker_enrichment::{Dependencies, start};
 use clap::Parser as _;
 
 use config::{Arguments, Config};
@@ -28,8 +28,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
     let Config { worker, upstreams } = config;
     let sealing = worker.sealing.clone();
     run_worker(worker, Binary::Enrichment, async |parts: &WorkerParts| {
-        let mut deps = Dependencies::new(parts.store.clone(), Upstreams::new(upstreams)?)
-            .with_summaries(summary_queue(&parts.client, &parts.settings.catalog)?);
+        let mut deps = Dependencies::new(parts.store.clone(), Upstreams::new(upstreams)?);
         deps.sealing = sealing;
         anyhow::Ok(start(&parts.client, &deps, &parts.settings))
     })

@@ -14,7 +14,7 @@ use bulrush::model::{JobId, JobState};
 use bulrush_sandbox::Fault;
 use bulrush_service::Workers;
 use bulrush_store::{FenceError, Store, StoreError};
-use bulrush_worker_enrichment::{Dependencies, start, summary_queue};
+use bulrush_worker_enrichment::{Dependencies, start};
 use common::{SEATTLE, World, eventually, upstreams, url};
 use mute::Mute;
 use tokio::runtime::Runtime;
@@ -34,9 +34,8 @@ impl Doomed {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let store = Store::open(&url(&world.folder)).await.unwrap();
-        let deps = Dependencies::new(store, upstreams(&world.sandbox))
-            .with_clock(Arc::new(world.clock.clone()))
-            .with_summaries(summary_queue(client, &world.catalog).unwrap());
+        let deps =
+            Dependencies::new(store, upstreams(&world.sandbox)).with_clock(Arc::new(world.clock.clone()));
         let workers = {
             let _entered = runtime.enter();
             start(client, &deps, &world.settings())

@@ -251,9 +251,10 @@ async fn a_summary_follows_and_belongs_to_the_owner_of_the_job() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_a_queue_for_summaries_nothing_follows() {
+async fn where_what_follows_is_switched_off_nothing_does() {
     let mut world = World::new().await;
-    world.deps.summaries = None;
+    let off = [("BULRUSH_QUEUE_ENRICHMENT_FOLLOW_UPS".to_owned(), "off".to_owned())];
+    world.catalog = bulrush_catalog::Catalog::with_settings(off).unwrap();
     let workers = world.start();
     world.property("inn", SEATTLE, Some("US"), "2015-01-01", "2015-01-02").await;
     world.enrich("inn", SEATTLE, None).await;

@@ -1,8 +1,12 @@
 //! CRUD `/templates`, and POST `/templates/{id}/run`: jobs to be added again and again.
+//!
+//! The catalogue ships one for each kind of job that a worker runs. They are read and run like the caller's own, under ids that no stored
+//! one has, and cannot be changed: their data hold placeholders, for which a run brings values.
 
 use actix_web::http::{Method, StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
-use bulrush_catalog::{PayloadProblems, Queue};
+use bulrush_catalog::templates::Otherwise;
+use bulrush_catalog::{JobTemplate, PayloadProblems, Placeholder, Queue, templates};
 use bulrush_store::{Template, TemplateContent, TemplateCreated, TemplateUpdated};
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -65,6 +69,15 @@ pub fn routes() -> Vec<Route> {
         .answers::<TemplateList>(200, "A page of templates.")
         .fails(400, "invalid_query")
         .fails(422, "invalid_fields"),
+        Route::new(
+            Method::GET,
+            "/templates/catalog",
+            Who::Reader,
+            ("templates", "listCatalogTemplates"),
+            || web::get().to(list_catalog),
+        )
+        .says("The templates that the platform ships: one for each kind of job that it runs for users.")
+        .answers::<TemplateList>(200, "All of them, with what is to be filled in."),
         content(Route::new(Method::POST, "/templates", Who::Writer, ("templates", "addTemplate"), || {
             web::post().to(create)
         }))
@@ -72,7 +85,7 @@ pub fn routes() -> Vec<Route> {
         .answers::<TemplateAnswer>(201, "It is kept.")
         .fails(409, "too_many_templates"),
         of_one(Method::GET, "/templates/{id}", Who::Reader, "getTemplate", || web::get().to(get))
-            .says("A template.")
+            .says("A template, of the caller's own or of the catalogue.")
             .answers::<TemplateAnswer>(200, "The template; its ETag is its version."),
         content(of_one(Method::PUT, "/templates/{id}", Who::Writer, "changeTemplate", || {
             web::put().to(update)
@@ -80,12 +93,16 @@ pub fn routes() -> Vec<Route> {
         .says("Replaces what a template says, at the version that If-Match names.")
         .answers::<TemplateAnswer>(200, "The template as it is now.")
         .fails(400, "invalid_version")
+        .fails(409, "built_in_template")
         .fails(412, "version_conflict"),
         of_one(Method::DELETE, "/templates/{id}", Who::Writer, "removeTemplate", || web::delete().to(remove))
             .says("Removes a template. Jobs that were added from it stay.")
-            .answers::<Said>(200, "It was removed."),
+            .answers::<Said>(200, "It was removed.")
+            .fails(409, "built_in_template"),
         of_one(Method::POST, "/templates/{id}/run", Who::Writer, "runTemplate", || web::post().to(run))
-            .says("Adds the job of a template, with members of its data and options replaced if asked.")
+            .says(
+                "Adds the job of a template, with its placeholders filled in, and members of its data and options replaced if asked.",
+            )
             .may_take::<RunBody>()
             .creates()
             .answers::<AddedAnswer>(202, "The job was added.")
@@ -135,6 +152,8 @@ struct TemplateAsk<'a> {
 #[schemars(deny_unknown_fields)]
 #[allow(dead_code, reason = "it stands for the body in the document")]
 struct RunBody {
+    /// What stands in place of the placeholders of a template of the catalogue.
+    values: Option<Map<String, Value>>,
     /// Members that take the place of the template's.
     data: Option<Map<String, Value>>,
     /// Options that take the place of the template's.
@@ -144,6 +163,8 @@ struct RunBody {
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 struct RunAsk {
+    #[serde(default)]
+    values: Option<Map<String, Value>>,
     #[serde(default)]
     data: Option<Map<String, Value>>,
     #[serde(default)]
@@ -176,9 +197,64 @@ struct TemplateView {
     data: Payload,
     options: Payload,
     description: String,
-    version: i64,
+    /// Whether it is of the catalogue.
+    built_in: bool,
+    /// What is to be filled in when it is run; of one of the catalogue.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    placeholders: Vec<PlaceholderView>,
+    /// Of the caller's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<i64>,
     created_at: Option<String>,
     updated_at: Option<String>,
+}
+
+/// What is to be filled in: in the data its name stands in braces.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct PlaceholderView {
+    name: &'static str,
+    description: &'static str,
+    required: bool,
+    /// What stands there if nothing is given; without one, nothing does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    default: Option<Value>,
+    example: Option<Value>,
+}
+
+impl From<&Placeholder> for PlaceholderView {
+    fn from(placeholder: &Placeholder) -> Self {
+        let default = match placeholder.otherwise {
+            Otherwise::Default(json) => serde_json::from_str(json).ok(),
+            Otherwise::Required | Otherwise::LeftOut => None,
+        };
+        Self {
+            name: placeholder.name,
+            description: placeholder.about,
+            required: placeholder.otherwise == Otherwise::Required,
+            default,
+            example: serde_json::from_str(placeholder.example).ok(),
+        }
+    }
+}
+
+impl From<&'static JobTemplate> for TemplateView {
+    fn from(template: &'static JobTemplate) -> Self {
+        Self {
+            id: template.id(),
+            name: template.name.to_owned(),
+            queue: template.queue.to_owned(),
+            job_name: template.job.to_owned(),
+            data: Payload::of(&Bytes::from_static(template.data.as_bytes()), None),
+            options: Payload::of(&Bytes::from_static(template.options.as_bytes()), None),
+            description: template.description.to_owned(),
+            built_in: true,
+            placeholders: template.placeholders.iter().map(Into::into).collect(),
+            version: None,
+            created_at: None,
+            updated_at: None,
+        }
+    }
 }
 
 impl TemplateView {
@@ -194,7 +270,9 @@ impl TemplateView {
             queue: content.queue,
             job_name: content.job_name,
             description: content.description,
-            version,
+            built_in: false,
+            placeholders: Vec::new(),
+            version: Some(version),
             created_at: moment(created_at_ms),
             updated_at: moment(updated_at_ms),
         }
@@ -212,6 +290,18 @@ fn unknown() -> Problem {
 
 fn name_taken() -> Problem {
     Problem::new(StatusCode::CONFLICT, "name_taken", "You have another template of this name.")
+}
+
+/// Refuses to change what the catalogue ships.
+fn may_change(id: &str) -> Result<(), Problem> {
+    if templates::find(id).is_none() {
+        return Ok(());
+    }
+    Err(Problem::new(
+        StatusCode::CONFLICT,
+        "built_in_template",
+        "This template is the catalogue's and stays as it is; add one of your own.",
+    ))
 }
 
 async fn find(deps: &Deps, principal: &Principal, id: &str) -> Result<Template, Problem> {
@@ -241,11 +331,19 @@ async fn list(
     Ok(HttpResponse::Ok().json(TemplateList { success: true, templates, next }))
 }
 
+async fn list_catalog(_: Principal) -> HttpResponse {
+    let templates = templates::ALL.into_iter().map(Into::into).collect();
+    HttpResponse::Ok().json(TemplateList { success: true, templates, next: None })
+}
+
 async fn get(
     principal: Principal,
     path: web::Path<String>,
     state: web::Data<State>,
 ) -> Result<HttpResponse, Problem> {
+    if let Some(built_in) = templates::find(&path) {
+        return Ok(HttpResponse::Ok().json(TemplateAnswer { success: true, template: built_in.into() }));
+    }
     let template = find(state.deps()?, &principal, &path).await?;
     Ok(answer(HttpResponse::Ok(), template, &state))
 }
@@ -324,6 +422,7 @@ async fn update(
 ) -> Result<HttpResponse, Problem> {
     let deps = state.deps()?;
     let body = read_json(&request, payload, &state, state.config.json_max).await?;
+    may_change(&path)?;
     let template = find(deps, &principal, &path).await?;
     let expected = match request.headers().get(header::IF_MATCH) {
         // Whoever names no version replaces the one that is there.
@@ -356,6 +455,7 @@ async fn remove(
     state: web::Data<State>,
 ) -> Result<HttpResponse, Problem> {
     let deps = state.deps()?;
+    may_change(&path)?;
     let template = find(deps, &principal, &path).await?;
     if !deps.store.templates().delete(&principal.rows(), &template.id).await? {
         return Err(unknown());
@@ -375,13 +475,12 @@ async fn run(
     let ask: RunAsk = if body.is_blank() {
         RunAsk::default()
     } else {
-        parse(&body, "{\"data\": {…}, \"options\": {…}}, or nothing")?
+        parse(&body, "{\"values\": {…}, \"data\": {…}, \"options\": {…}}, or nothing")?
     };
-    let template = find(deps, &principal, &path).await?;
-    let TemplateContent { queue: called, job_name, data, options, .. } = template.content;
+    let Runnable { called, job_name, data, options, place } =
+        runnable(deps, &principal, &path, ask.values).await?;
     let queue: &Queue = find_queue(&state, &called)?;
     may_add(&principal, queue)?;
-    let place = format!("template {} {}", template.id, template.version);
     let idempotency = Idempotency::of(&request, &place, &body)?;
     let (data, sealed) = without_secrets(queue, data, ask.data.as_ref())?;
     let data = merged(data, ask.data)?;
@@ -406,6 +505,45 @@ async fn run(
     let mut response = if added.is_new { HttpResponse::Accepted() } else { HttpResponse::Ok() };
     response.insert_header((header::LOCATION, location(flavor, queue, &added)));
     Ok(response.json(AddedAnswer::new(data)))
+}
+
+/// What a template stands for.
+struct Runnable {
+    /// Its queue.
+    called: String,
+    job_name: String,
+    data: String,
+    options: String,
+    /// What a request stands for that runs it.
+    place: String,
+}
+
+/// The template `id`, filled in with `values`.
+async fn runnable(
+    deps: &Deps,
+    principal: &Principal,
+    id: &str,
+    values: Option<Map<String, Value>>,
+) -> Result<Runnable, Problem> {
+    if let Some(built_in) = templates::find(id) {
+        return Ok(Runnable {
+            called: built_in.queue.to_owned(),
+            job_name: built_in.job.to_owned(),
+            data: Value::Object(built_in.fill(&values.unwrap_or_default())?).to_string(),
+            options: built_in.options.to_owned(),
+            place: format!("template {id}"),
+        });
+    }
+    let template = find(deps, principal, id).await?;
+    if values.is_some_and(|values| !values.is_empty()) {
+        return Err(Problem::field(
+            "values",
+            "are for templates of the catalogue: this one has no placeholders; replace members of its data with data",
+        ));
+    }
+    let TemplateContent { queue, job_name, data, options, .. } = template.content;
+    let place = format!("template {} {}", template.id, template.version);
+    Ok(Runnable { called: queue, job_name, data, options, place })
 }
 
 /// The data of a template without the secrets that were sealed when it was kept, and those apart: sealed once more, no worker could

@@ -112,11 +112,13 @@ async fn what_the_document_says_of_a_query_is_what_is_taken() {
     let hook = api.post(Who::Ada, "/api/v1/webhooks", &json!({"url": "https://example.com/hook"})).await;
     let hook = hook.expect(201)["webhook"]["id"].as_str().unwrap().to_owned();
     let document = api.get(Who::Admin, "/api/v1/openapi.json").await.expect(200);
+    crate::competitors::property(&api, "inn").await;
     let mut bounds = 0;
     for (path, methods) in document["paths"].as_object().unwrap() {
         for (method, operation) in methods.as_object().unwrap() {
             let id = if path.contains("/webhooks/") { &hook } else { &job };
-            let place = path.replace("{queue}", "forecast").replace("{id}", id);
+            let place =
+                path.replace("{queue}", "forecast").replace("{id}", id).replace("{propertyId}", "inn");
             for parameter in operation["parameters"].as_array().into_iter().flatten() {
                 let (name, schema) = (parameter["name"].as_str().unwrap(), &parameter["schema"]);
                 if parameter["in"] != "query" || schema["type"] != "integer" || path.contains("/properties/")
@@ -129,6 +131,11 @@ async fn what_the_document_says_of_a_query_is_what_is_taken() {
                     let more = if name == "start" { format!("&end={value}") } else { String::new() };
                     let more =
                         if name == "end" && value > 9 { format!("&start={}", value.min(900)) } else { more };
+                    let more = if name == "adults" {
+                        "&checkIn=2026-12-20&checkOut=2026-12-22".into()
+                    } else {
+                        more
+                    };
                     let target = format!("{place}?{name}={value}{more}");
                     api.as_who(Who::Admin, method.clone(), &target).send().await.unwrap().status().as_u16()
                 };

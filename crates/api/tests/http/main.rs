@@ -5,6 +5,7 @@ mod common;
 
 mod access;
 mod binary;
+mod competitors;
 mod document;
 mod exports;
 mod files;

@@ -178,3 +178,63 @@ async fn a_secret_of_a_template_is_sealed_once_and_not_shown() {
         assert_eq!(sealing.open(&sealed).unwrap().expose(), key);
     }
 }
+
+#[tokio::test]
+async fn the_catalogue_s_templates_are_read_by_everybody_and_changed_by_nobody() {
+    let api = start().await;
+    let list = api.get(Who::Viewer, "/api/v1/templates/catalog").await.expect(200);
+    let templates = list["templates"].as_array().unwrap();
+    assert_eq!(templates.len(), bulrush_catalog::templates::ALL.len());
+    for template in templates {
+        assert_eq!((&template["builtIn"], &template["version"]), (&json!(true), &Value::Null));
+        let path = format!("/api/v1/templates/{}", template["id"].as_str().unwrap());
+        assert_eq!(api.get(Who::Ada, &path).await.expect(200)["template"], *template);
+        let body = json!({"name": "mine", "queue": "forecast"});
+        let put = send(&api, Who::Admin, Method::PUT, &path, &body, None).await;
+        assert_eq!(put.problem(409), "built_in_template");
+        let gone = send(&api, Who::Admin, Method::DELETE, &path, &json!({}), None).await;
+        assert_eq!(gone.problem(409), "built_in_template");
+    }
+    let enrich = api.get(Who::Ada, "/api/v1/templates/enrichment.enrich-property").await.expect(200);
+    let placeholders = enrich["template"]["placeholders"].as_array().unwrap();
+    assert_eq!(
+        (&placeholders[0]["name"], &placeholders[0]["required"]),
+        (&json!("propertyId"), &json!(true))
+    );
+    assert_eq!(enrich["template"]["data"]["propertyId"], "{propertyId}");
+    assert_eq!(api.get(Who::Ada, "/api/v1/templates").await.expect(200)["templates"], json!([]));
+    assert_eq!(
+        api.get(Who::Ada, "/api/v1/templates/webhooks.deliver").await.problem(404),
+        "unknown_template"
+    );
+}
+
+#[tokio::test]
+async fn a_template_of_the_catalogue_is_run_with_values_for_its_placeholders() {
+    let api = start().await;
+    crate::competitors::property(&api, "inn").await;
+    let path = "/api/v1/templates/enrichment.enrich-property/run";
+    let place = json!({"latitude": 47.0, "longitude": 11.0});
+    assert_eq!(api.post(Who::Ada, path, &json!({})).await.fields(), ["values.propertyId", "values.location"]);
+    let odd = json!({"values": {"propertyId": "inn", "location": place, "propertyid": "x"}});
+    assert_eq!(api.post(Who::Ada, path, &odd).await.fields(), ["values.propertyid"]);
+    // What is filled in is checked like any other data.
+    let wrong = json!({"values": {"propertyId": "nowhere", "location": place}});
+    assert_eq!(api.post(Who::Ada, path, &wrong).await.fields(), ["data.propertyId"]);
+    let good = json!({"values": {"propertyId": "inn", "location": place}, "options": {"priority": 3}});
+    assert_eq!(api.post(Who::Bob, path, &good).await.fields(), ["data.propertyId"]);
+    assert_eq!(api.post(Who::Viewer, path, &good).await.problem(403), "forbidden");
+    let added = api.post(Who::Ada, path, &good).await;
+    let data = added.expect(202)["data"].clone();
+    assert_eq!((&data["queueName"], &data["jobName"]), (&json!("enrichment"), &json!("enrich-property")));
+    let job = api.get(Who::Ada, added.header("location")).await.expect(200);
+    let kept = &job["job"]["data"];
+    assert_eq!((&kept["propertyId"], &kept["countryCode"]), (&json!("inn"), &Value::Null), "{job}");
+    // Members may be replaced beside it, and a template of one's own has no placeholders.
+    let csv = json!({"data": {"format": "xlsx"}});
+    api.post(Who::Ada, "/api/v1/templates/export.export/run", &csv).await.expect(202);
+    let own =
+        api.post(Who::Ada, "/api/v1/templates", &json!({"name": "t", "queue": "forecast"})).await.expect(201);
+    let own = format!("/api/v1/templates/{}/run", own["template"]["id"].as_str().unwrap());
+    assert_eq!(api.post(Who::Ada, &own, &json!({"values": {"a": 1}})).await.fields(), ["values"]);
+}

@@ -19,7 +19,7 @@ pub const QUEUE: &str = "webhooks";
 /// What a webhook is told of when somebody tries it out.
 pub const TEST_EVENT: &str = "webhook.test";
 
-pub(crate) const KIND: JobKind = JobKind { name: NAME, prepare: Some(prepare), hidden: &[] };
+pub(crate) const KIND: JobKind = JobKind::typed(NAME, prepare);
 
 /// What is to be sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::entry::JobKind;
+use crate::follow_ups::{FollowUp, mapped};
 use crate::payload::{Caller, EntityRef, Fields, PayloadProblems, Prepared, SealedText, Sealer};
+use crate::templates::{JobTemplate, Placeholder};
 
 /// The name of the job.
 pub const NAME: &str = "enrich-property";
@@ -13,7 +15,48 @@ pub const NAME: &str = "enrich-property";
 /// The field that brings a client's own key for the holiday service.
 const KEY_FIELD: &str = "calendarificApiKey";
 
-pub(crate) const KIND: JobKind = JobKind { name: NAME, prepare: Some(prepare), hidden: &[KEY_FIELD] };
+pub(crate) const KIND: JobKind =
+    JobKind::typed(NAME, prepare).hiding(&[KEY_FIELD]).followed_by(&[FollowUp {
+        queue: "analytics-heavy",
+        kind: "analyze",
+        name: "summary",
+        about: "Describes the property's figures with the features that they have now.",
+        make: summary,
+    }]);
+
+pub(crate) const TEMPLATE: JobTemplate = JobTemplate {
+    queue: "enrichment",
+    job: NAME,
+    name: "Enrich a property",
+    description: "Adds weather, holidays and calendar to every day of a property's price history.",
+    data: r#"{"propertyId": "{propertyId}", "location": "{location}", "countryCode": "{countryCode}"}"#,
+    options: "{}",
+    placeholders: &[
+        Placeholder::required("propertyId", "the property whose days are enriched", r#""my-property""#),
+        Placeholder::required("location", "where it is", r#"{"latitude": 47.27, "longitude": 11.39}"#),
+        Placeholder::optional("countryCode", "whose holidays count, two letters of ISO 3166-1", r#""AT""#),
+    ],
+};
+
+/// With no data of its own the job that follows reads the property's features.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Summary {
+    property_id: String,
+    user_id: String,
+    analysis_type: &'static str,
+}
+
+fn summary(payload: &[u8], result: &[u8]) -> Result<Option<Vec<u8>>, serde_json::Error> {
+    mapped(payload, result, |asked: EnrichProperty, done| {
+        // A property without days has nothing to be described.
+        (done.days_enriched > 0).then_some(Summary {
+            property_id: done.property_id,
+            user_id: asked.user_id,
+            analysis_type: "summary",
+        })
+    })
+}
 
 /// What is asked for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

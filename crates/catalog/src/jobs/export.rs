@@ -7,11 +7,28 @@ use serde_json::{Map, Value};
 use crate::entry::JobKind;
 use crate::payload::{Caller, EntityRef, Fields, PayloadProblems, Prepared, Sealer};
 use crate::suggest::nearest;
+use crate::templates::{JobTemplate, Placeholder};
 
 /// The name of the job.
 pub const NAME: &str = "export";
 
-pub(crate) const KIND: JobKind = JobKind { name: NAME, prepare: Some(prepare), hidden: &[] };
+pub(crate) const KIND: JobKind = JobKind::typed(NAME, prepare);
+
+pub(crate) const TEMPLATE: JobTemplate = JobTemplate {
+    queue: "export",
+    job: NAME,
+    name: "Export to a file",
+    description: "Writes your observations, features or things to a file to download.",
+    data: r#"{"entity": "{entity}", "format": "{format}", "propertyId": "{propertyId}", "startDate": "{startDate}", "endDate": "{endDate}"}"#,
+    options: "{}",
+    placeholders: &[
+        Placeholder::with_default("entity", "which rows", r#""features""#, r#""observations""#),
+        Placeholder::with_default("format", "csv, json, ndjson or xlsx", r#""xlsx""#, r#""csv""#),
+        Placeholder::optional("propertyId", "the one property whose rows are wanted", r#""my-property""#),
+        Placeholder::optional("startDate", "the first day that is wanted", r#""2026-01-01""#),
+        Placeholder::optional("endDate", "the last day", r#""2026-12-31""#),
+    ],
+};
 
 /// Most conditions of one export.
 const FILTERS_MAX: usize = 20;

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::entry::JobKind;
 use crate::payload::{Caller, EntityRef, Fields, PayloadProblems, Prepared, Sealer};
+use crate::templates::{JobTemplate, Placeholder};
 
 /// The name of the job.
 pub const NAME: &str = "scrape-prices";
@@ -19,7 +20,23 @@ const LOCATION_MAX: usize = 200;
 /// The years that a stay may be in.
 const YEARS: std::ops::RangeInclusive<i16> = 2000..=2100;
 
-pub(crate) const KIND: JobKind = JobKind { name: NAME, prepare: Some(prepare), hidden: &[] };
+pub(crate) const KIND: JobKind = JobKind::typed(NAME, prepare);
+
+pub(crate) const TEMPLATE: JobTemplate = JobTemplate {
+    queue: "competitor",
+    job: NAME,
+    name: "Compare with competitors",
+    description: "Reads what a property's competitors ask for a stay, and compares.",
+    data: r#"{"propertyId": "{propertyId}", "location": "{location}", "checkIn": "{checkIn}", "checkOut": "{checkOut}", "adults": "{adults}"}"#,
+    options: "{}",
+    placeholders: &[
+        Placeholder::required("propertyId", "the property that is compared", r#""my-property""#),
+        Placeholder::required("location", "where, as a guest would type it", r#""Innsbruck""#),
+        Placeholder::required("checkIn", "the day of arrival", r#""2026-12-20""#),
+        Placeholder::required("checkOut", "the day of departure", r#""2026-12-23""#),
+        Placeholder::with_default("adults", "guests", "4", "2"),
+    ],
+};
 
 /// What is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,6 +7,7 @@ mod forecast;
 
 use bulrush::model::{Keep, Retention};
 
+use crate::FollowUps;
 use crate::entry::{Growth, Limits, QueueEntry};
 
 const SECOND_MS: u64 = 1_000;
@@ -28,6 +29,7 @@ const DEFAULT: Limits = Limits {
         cancelled: Keep { age_ms: Some(DAY_MS), count: Some(1_000) },
     },
     depth_max: None,
+    follow_ups: FollowUps::Processed,
 };
 
 /// Tries of a queue that says nothing else.

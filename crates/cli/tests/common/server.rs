@@ -106,6 +106,23 @@ impl Server {
         self.ask("GET", target, "application/json", "")
     }
 
+    pub fn post(&self, target: &str, body: &Value) -> Value {
+        self.ask("POST", target, "application/json", &body.to_string())
+    }
+
+    /// Waits until a job has this status.
+    pub fn see(&self, job: &str, status: &str) {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            let now = self.status(job);
+            if now == status {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{job} is {now}, not {status}");
+            std::thread::park_timeout(Duration::from_millis(50));
+        }
+    }
+
     fn status(&self, job: &str) -> String {
         self.get(&format!("/jobs/{job}"))["job"]["status"].as_str().expect("a status").to_owned()
     }

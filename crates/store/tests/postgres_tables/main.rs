@@ -33,6 +33,8 @@ mod api_keys;
 mod competitors;
 #[path = "../tables/concurrency.rs"]
 mod concurrency;
+#[path = "../tables/declared_competitors.rs"]
+mod declared_competitors;
 #[path = "../tables/fences.rs"]
 mod fences;
 #[path = "../tables/outbox.rs"]

@@ -32,6 +32,7 @@ macro_rules! on_shared {
 mod api_keys;
 mod competitors;
 mod concurrency;
+mod declared_competitors;
 mod fences;
 mod outbox;
 mod outputs;

@@ -1,10 +1,9 @@
 //! Amounts of money: which currency, how much, how pages spell it, and what it is in another currency.
 
-mod currency;
 mod rates;
 mod text;
 
-pub use currency::{Currency, CurrencyError};
+pub use bulrush_catalog::competitor::{Currency, CurrencyError};
 pub use rates::{Rates, RatesError};
 pub(crate) use text::{PriceTextError, parse_price};
 

@@ -6,15 +6,14 @@
 mod document;
 mod json_ld;
 mod microdata;
-mod rules;
 mod selected;
 
+use bulrush_catalog::competitor::PageRules;
 use serde::{Deserialize, Serialize};
 
 use crate::money::{Currency, PriceTextError};
 
 pub(crate) use document::{Document, DocumentError};
-pub use rules::{PageRules, PriceFor, RulesError};
 
 /// What a page says of a stay.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

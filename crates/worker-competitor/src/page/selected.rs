@@ -1,9 +1,9 @@
 //! Prices where a user's selectors say they are.
 
+use bulrush_catalog::competitor::{PageRules, Selectors};
 use scraper::ElementRef;
 
-use super::rules::Selectors;
-use super::{Changed, Document, Found, Offer, PageRules, lowest, room, tidy};
+use super::{Changed, Document, Found, Offer, lowest, room, tidy};
 use crate::money::parse_price;
 
 /// Most offers of a page that are looked at.

@@ -24,8 +24,8 @@ pub(crate) enum ScrapeError {
     #[error("the property {id:?} was deleted while its competitors were read; nothing was written")]
     DeletedMeanwhile { id: String },
     #[error(
-        "the property {id:?} has no competitors; declare some: entities of the kind competitor with the attributes propertyIds \
-         and page, or a file for all properties (BULRUSH_COMPETITORS_FILE)"
+        "the property {id:?} has no competitors; declare some (POST /properties/{id}/competitors), or name a file of them for all \
+         properties (BULRUSH_COMPETITORS_FILE)"
     )]
     NoCompetitors { id: String },
     #[error("the property's attribute currency: {0}")]
@@ -36,7 +36,7 @@ pub(crate) enum ScrapeError {
     TimeZone { seen: String },
     /// Some page is down, or none could be read.
     #[error("{}", reasons.join("; "))]
-    NothingRead { reasons: Vec<String>, is_transient: bool },
+    NothingRead { reasons: Vec<String>, retry: Option<Retry> },
     #[error("a site is to be left alone for a while; the job comes again in {} s", after.as_secs())]
     Wait { after: Duration },
     #[error("the store could not do its part: {0}")]
@@ -50,6 +50,9 @@ pub(crate) enum ScrapeError {
     #[error("the job was asked to stop")]
     Stopped,
 }
+
+/// That a retry may help; when, if not after the job's own back-off.
+pub(crate) type Retry = Option<Duration>;
 
 impl From<StoreError> for ScrapeError {
     fn from(error: StoreError) -> Self {
@@ -69,14 +72,14 @@ impl From<FenceError> for ScrapeError {
 
 impl ScrapeError {
     /// The first few reasons, and how many more there are.
-    pub fn nothing_read(reasons: impl Iterator<Item = String>, is_transient: bool) -> Self {
+    pub fn nothing_read(reasons: impl Iterator<Item = String>, retry: Option<Retry>) -> Self {
         let mut reasons: Vec<String> = reasons.collect();
         let more = reasons.len().saturating_sub(REASONS_MAX);
         reasons.truncate(REASONS_MAX);
         if more > 0 {
             reasons.push(format!("and {more} more"));
         }
-        Self::NothingRead { reasons, is_transient }
+        Self::NothingRead { reasons, retry }
     }
 
     /// What the engine is told.
@@ -86,18 +89,18 @@ impl ScrapeError {
             // One site's wait is no reason to hold up the whole queue, which "rate limited" would.
             Self::Wait { after } => Failure::Snooze { after: *after },
             Self::Store(error) if is_about_the_data(error) => Failure::unrecoverable(self),
+            Self::NothingRead { retry: Some(after), .. } => {
+                Failure::Retry { message: self.to_string(), after: *after }
+            }
             // As in the enrichment: an overtaken run's word is refused by the engine too.
-            Self::NothingRead { is_transient: true, .. }
-            | Self::Store(_)
-            | Self::StoreAway
-            | Self::Overtaken => Failure::retry(self),
+            Self::Store(_) | Self::StoreAway | Self::Overtaken => Failure::retry(self),
             Self::NoOwner
             | Self::PropertyNotFound { .. }
             | Self::DeletedMeanwhile { .. }
             | Self::NoCompetitors { .. }
             | Self::Currency(_)
             | Self::TimeZone { .. }
-            | Self::NothingRead { is_transient: false, .. }
+            | Self::NothingRead { retry: None, .. }
             | Self::Json(_) => Failure::unrecoverable(self),
         }
     }
@@ -117,10 +120,12 @@ mod tests {
 
     #[test]
     fn what_passes_is_retried_what_stays_is_not_and_a_wait_costs_nothing() {
-        let read = |transient| ScrapeError::nothing_read(["a: down".to_owned()].into_iter(), transient);
-        assert_eq!(read(true).into_failure(), Failure::retry("a: down"));
-        assert_eq!(read(false).into_failure(), Failure::unrecoverable("a: down"));
+        let read = |retry| ScrapeError::nothing_read(["a: down".to_owned()].into_iter(), retry);
+        assert_eq!(read(Some(None)).into_failure(), Failure::retry("a: down"));
+        assert_eq!(read(None).into_failure(), Failure::unrecoverable("a: down"));
         let after = Duration::from_secs(17);
+        let later = read(Some(Some(after))).into_failure();
+        assert_eq!(later, Failure::Retry { message: "a: down".to_owned(), after: Some(after) });
         assert_eq!(ScrapeError::Wait { after }.into_failure(), Failure::Snooze { after });
         assert_eq!(ScrapeError::Stopped.into_failure(), Failure::Cancelled);
         let stale = FenceError::Stale { job: "com-1".into(), run: 1, current: 2 };
@@ -129,7 +134,7 @@ mod tests {
 
     #[test]
     fn many_reasons_are_told_in_part() {
-        let many = ScrapeError::nothing_read((0..50).map(|n| format!("r{n}")), false).to_string();
+        let many = ScrapeError::nothing_read((0..50).map(|n| format!("r{n}")), None).to_string();
         assert_eq!(many, "r0; r1; r2; r3; r4; and 45 more");
     }
 }

@@ -5,7 +5,9 @@
 //! - A site that asks for patience, or where it is somebody else's turn: the job gives its slot back and comes again when the
 //!   wait is over (a snooze: no attempt is used, and jobs about other sites go on). What was read meanwhile is kept and not asked
 //!   for again. For a long wait it comes again only if it has nothing else.
-//! - A page that is down: the job is tried again, with its back-off, as long as it has attempts.
+//! - A page that is down: the job is tried again, with its back-off, as long as it has attempts. Its site is not asked for its other pages
+//!   in this run: they would make the job wait for the same nothing, one after the other. The next run begins with another of them, so
+//!   that one page that always fails does not hide the rest.
 //! - Anything else (a page that changed its shape, a robots.txt that forbids, an address that may not be called) stays as it is.
 //!
 //! So one bad competitor among several does not spoil the rest: when no attempt is left the result has what could be read, and
@@ -21,6 +23,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bulrush::{Context, JobResult};
+use bulrush_catalog::competitor::{COMPETITORS_MAX, PriceFor};
 use bulrush_catalog::jobs::{CompetitorOutcome, CompetitorStatus, ScrapePrices, ScrapePricesResult};
 use bulrush_store::{CompetitorPrice, ShownPrice, Stay, StoreError};
 use bulrush_upstream::fetch::FetchError;
@@ -31,7 +34,7 @@ use jiff::tz::TimeZone;
 use crate::Dependencies;
 use crate::competitor::{self, Competitor};
 use crate::money::{self, Currency};
-use crate::page::{Found, PriceFor};
+use crate::page::Found;
 use crate::site::{How, Seen, VisitError};
 pub(crate) use error::ScrapeError;
 use property::Property;
@@ -43,7 +46,7 @@ pub const RESULT_KIND: &str = "competitor/scrape-prices";
 const AT_ONCE: usize = 4;
 /// Runs of a job, waits included, after which a site that still asks for patience counts as one that cannot be reached: one for
 /// each page of a site whose pause is longer than a job waits, and some.
-const RUNS_MAX: u32 = competitor::COMPETITORS_MAX as u32 + 20;
+const RUNS_MAX: u32 = COMPETITORS_MAX as u32 + 20;
 /// Longest wait before a job comes again.
 const WAIT_MAX: Duration = Duration::from_hours(1);
 /// Longest wait for the rest where something was read.
@@ -103,7 +106,7 @@ async fn scrape(
         visited.into_iter().map(|visited| Read::of(deps, &property, payload, seen_at_ms, visited)).collect();
     if read.iter().all(|read| read.price.is_none()) {
         let reasons = read.iter().filter_map(|read| read.outcome.reason.clone());
-        return Err(ScrapeError::nothing_read(reasons, false));
+        return Err(ScrapeError::nothing_read(reasons, None));
     }
     let result = summary::of(&property, payload, &read, std::mem::take(&mut notes), deps.rates.day());
     ctx.progress(90, format!("writing {}", competitors(read.len())));
@@ -133,7 +136,7 @@ async fn gather(
         competitor::of_property(&deps.store, &property.owner.clone().into(), &property.id).await?;
     let mut notes = property.notes.clone();
     if has_more {
-        let most = competitor::COMPETITORS_MAX;
+        let most = COMPETITORS_MAX;
         notes.push(format!("The property has more than {most} competitors; the first {most} were read."));
     }
     if found.is_empty() {
@@ -151,16 +154,24 @@ async fn gather(
         let address =
             competitor.page.as_ref().map(|rules| rules.address(stay, payload.adults, &payload.location));
         let address = address.unwrap_or_default();
-        let site = address.split('/').take(3).collect::<Vec<_>>().join("/");
+        // What may not be called is told so by its visit.
+        let site = deps.sites.site_of(&address).unwrap_or_default();
         sites.entry(site).or_default().push((n, competitor, address));
     }
+    let runs_before = usize::try_from(ctx.token().run.saturating_sub(1)).unwrap_or(0);
+    for pages in sites.values_mut() {
+        let first = runs_before % pages.len();
+        pages.rotate_left(first);
+    }
     let done = AtomicUsize::new(0);
-    let visits = sites.into_values().map(|pages| {
+    let visits = sites.into_iter().map(|(site, pages)| {
         let done = &done;
         async move {
-            let mut visited = Vec::new();
+            let (mut visited, mut is_down) = (Vec::new(), false);
             for (n, competitor, address) in pages {
-                visited.push((n, visit(deps, ctx, competitor, address).await));
+                let one = visit(deps, ctx, competitor, address, is_down).await;
+                is_down |= matches!(&one.seen, Err(Missed::Visit(error)) if error.down_site() == Some(site.as_str()));
+                visited.push((n, one));
                 let done = done.fetch_add(1, Ordering::Relaxed) + 1;
                 let percent = u8::try_from(10 + 75 * done / all).unwrap_or(85);
                 ctx.progress(percent, format!("{done} of {} visited", competitors(all)));
@@ -174,8 +185,15 @@ async fn gather(
     Ok((property, visited.into_iter().map(|(_, visited)| visited).collect(), notes))
 }
 
-async fn visit(deps: &Dependencies, ctx: &Context, competitor: Competitor, address: String) -> Visited {
+async fn visit(
+    deps: &Dependencies,
+    ctx: &Context,
+    competitor: Competitor,
+    address: String,
+    site_is_down: bool,
+) -> Visited {
     let seen = match &competitor.page {
+        Ok(rules) if site_is_down => deps.sites.recall(&address, rules).await.map_err(Missed::Visit),
         Ok(rules) => deps.sites.visit(&address, rules).await.map_err(Missed::Visit),
         Err(error) => Err(Missed::Misdeclared(error.to_string())),
     };
@@ -229,12 +247,20 @@ fn decide(ctx: &Context, visited: &[Visited]) -> Result<(), ScrapeError> {
     let reasons = || visited.iter().filter_map(reason_of);
     let is_down = |error: &VisitError| error.is_transient() && !matches!(error, VisitError::Wait { .. });
     let is_last = ctx.attempt() >= ctx.spec().attempts;
-    match (has_any, missed().any(is_down)) {
-        (true, false) => Ok(()),
-        (true, true) if is_last => Ok(()),
-        (true, true) => Err(ScrapeError::nothing_read(reasons(), true)),
-        (false, _) => Err(ScrapeError::nothing_read(reasons(), missed().any(VisitError::is_transient))),
-    }
+    let is_transient = match (has_any, missed().any(is_down)) {
+        (true, false) => return Ok(()),
+        (true, true) if is_last => return Ok(()),
+        (true, true) => true,
+        (false, _) => missed().any(VisitError::is_transient),
+    };
+    let again_in = missed().map(VisitError::again_in).max().unwrap_or_default();
+    Err(ScrapeError::nothing_read(reasons(), is_transient.then(|| later_than_backoff(ctx, again_in))))
+}
+
+/// When to come again, if the job's own back-off is over too soon for it.
+fn later_than_backoff(ctx: &Context, again_in: Duration) -> Option<Duration> {
+    let pause_ms = ctx.spec().backoff.as_ref().map_or(0, |backoff| backoff.delay_ms(ctx.attempt(), 0));
+    (again_in > Duration::from_millis(pause_ms)).then_some(again_in)
 }
 
 fn reason_of(visited: &Visited) -> Option<String> {
@@ -359,6 +385,7 @@ fn status_of(error: &VisitError) -> CompetitorStatus {
         | VisitError::Monstrous { .. } => CompetitorStatus::Changed,
         VisitError::Refused { .. } | VisitError::Redirects { .. } => CompetitorStatus::Refused,
         VisitError::RobotsUnread { .. }
+        | VisitError::SiteDown { .. }
         | VisitError::Wait { .. }
         | VisitError::Fetch(_)
         | VisitError::Down { .. }

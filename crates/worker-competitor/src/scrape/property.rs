@@ -1,12 +1,8 @@
 //! For whom the prices are read: the property, its currency, and what it asks itself.
 
-use std::collections::BTreeMap;
-
 use bulrush::Context;
 use bulrush_catalog::jobs::ScrapePrices;
 use bulrush_store::{EntityKind, Owner, Scope};
-use jiff::Timestamp;
-use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use super::ScrapeError;
@@ -17,8 +13,6 @@ use crate::money::{Currency, micros};
 const CURRENCY: &str = "currency";
 /// The series of its prices.
 const PRICE: &str = "price";
-/// Most prices of its own that are read: several a night.
-const POINTS_MAX: u32 = 10_000;
 
 /// A property whose competitors are read.
 pub(crate) struct Property {
@@ -59,7 +53,9 @@ impl Property {
             Some(name) => TimeZone::get(name)
                 .map_err(|_| ScrapeError::TimeZone { seen: name.chars().take(64).collect() })?,
         };
-        let price_micros = own_price(deps, &scope, &id, &time_zone, payload).await?;
+        let nights = (payload.check_in, payload.check_out);
+        let price = deps.store.observations().mean_of_days(&scope, &id, PRICE, nights, &time_zone).await?;
+        let price_micros = price.and_then(micros);
         if price_micros.is_none() {
             notes.push(
                 "The property has no price of its own for some night of the stay, so it has no rank."
@@ -68,29 +64,4 @@ impl Property {
         }
         Ok(Self { id, owner, currency, price_micros, notes })
     }
-}
-
-/// The mean of the nights' own prices, the latest of each night; none where a night has none.
-async fn own_price(
-    deps: &Dependencies,
-    scope: &Scope,
-    id: &str,
-    time_zone: &TimeZone,
-    payload: &ScrapePrices,
-) -> Result<Option<i64>, ScrapeError> {
-    let begins = |day: Date| {
-        day.to_zoned(time_zone.clone()).map_or(i64::MAX, |zoned| zoned.timestamp().as_millisecond())
-    };
-    let range = (begins(payload.check_in), begins(payload.check_out));
-    let points = deps.store.observations().range(scope, id, PRICE, range, POINTS_MAX).await?;
-    let mut nights = BTreeMap::new();
-    for point in points {
-        let Ok(instant) = Timestamp::from_millisecond(point.ts_ms) else { continue };
-        nights.insert(time_zone.to_datetime(instant).date(), point.value);
-    }
-    let wanted = payload.check_in.until(payload.check_out).map_or(0, |span| span.get_days());
-    if nights.len() != usize::try_from(wanted).unwrap_or(0) || nights.is_empty() {
-        return Ok(None);
-    }
-    Ok(micros(nights.values().sum::<f64>() / nights.len() as f64))
 }

@@ -5,10 +5,14 @@
 //! | 2xx | what it says |
 //! | 4xx, too many redirects | everything: the site has none |
 //! | 429, 5xx, no answer | nothing: it may have one that forbids |
+//!
+//! One that could not be read is not asked for again for a while either ([`super::Manners::unread`], or what its site asks for): neither for
+//! each page of a job nor by the jobs beside it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use bulrush::clock::Clock;
 use bulrush_outbound::TargetUrl;
 use bulrush_upstream::fetch::{FetchError, Fetcher, Get};
 use moka::future::Cache;
@@ -22,6 +26,8 @@ const BODY_MAX: usize = 500 * 1024;
 const REDIRECTS_MAX: usize = 5;
 /// How long one is believed. The RFC allows a day.
 const KEPT: Duration = Duration::from_hours(6);
+/// Longest time for which one that could not be read is not asked for, whatever its site says.
+const UNREAD_MAX: Duration = Duration::from_hours(1);
 /// Sites whose robots.txt is kept.
 const SITES_MAX: u64 = 1_000;
 /// Longest pause that is kept between two requests; who asks for more does not mean programs like this one.
@@ -43,6 +49,8 @@ pub(super) struct Unread {
     pub is_transient: bool,
     /// When, if the site says so.
     pub retry_after: Option<Duration>,
+    /// How long it is not asked for.
+    pub again_in: Duration,
 }
 
 /// What sites allow, as far as it was asked. Cheap to clone.
@@ -50,20 +58,45 @@ pub(super) struct Unread {
 pub(super) struct RobotsCache {
     /// By origin.
     rules: Cache<String, Arc<Rules>>,
-}
-
-impl Default for RobotsCache {
-    fn default() -> Self {
-        Self { rules: Cache::builder().max_capacity(SITES_MAX).time_to_live(KEPT).build() }
-    }
+    /// By origin: what could not be read, and when it may be asked for again, ms since 1970.
+    unread: Cache<String, (Arc<Unread>, u64)>,
+    clock: Arc<dyn Clock>,
+    unread_for: Duration,
 }
 
 impl RobotsCache {
-    /// What the site of `target` allows; asked once for all who want to know at the same time. What could not be read is
-    /// asked for again the next time.
+    /// Nothing is known yet. What cannot be read is not asked for again for `unread_for`.
+    pub fn new(clock: Arc<dyn Clock>, unread_for: Duration) -> Self {
+        Self {
+            rules: Cache::builder().max_capacity(SITES_MAX).time_to_live(KEPT).build(),
+            unread: Cache::builder().max_capacity(SITES_MAX).time_to_live(UNREAD_MAX).build(),
+            clock,
+            unread_for: unread_for.min(UNREAD_MAX),
+        }
+    }
+
+    /// What the site of `target` allows; asked once for all who want to know at the same time.
     pub async fn of(&self, fetcher: &Fetcher, target: &TargetUrl) -> Result<Arc<Rules>, Unread> {
-        let read = self.rules.try_get_with(target.origin(), read(fetcher, target));
-        read.await.map_err(|unread| Unread::clone(&unread))
+        let site = target.origin();
+        if let Some((unread, until_ms)) = self.unread.get(&site).await {
+            let left = Duration::from_millis(until_ms.saturating_sub(self.clock.now()));
+            if !left.is_zero() {
+                let retry_after = unread.retry_after.map(|_| left);
+                return Err(Unread { again_in: left, retry_after, ..Unread::clone(&unread) });
+            }
+        }
+        let read = self.rules.try_get_with(site.clone(), read(fetcher, target)).await;
+        let unread = match read {
+            Ok(rules) => return Ok(rules),
+            Err(unread) => unread,
+        };
+        let again_in = unread.retry_after.map_or(self.unread_for, |after| after.min(UNREAD_MAX));
+        if !again_in.is_zero() {
+            let again_ms = u64::try_from(again_in.as_millis()).unwrap_or(u64::MAX);
+            let until_ms = self.clock.now().saturating_add(again_ms);
+            self.unread.insert(site, (unread.clone(), until_ms)).await;
+        }
+        Err(Unread { again_in, ..Unread::clone(&unread) })
     }
 }
 
@@ -73,6 +106,7 @@ impl Rules {
             reason: "its rules cannot be understood".to_owned(),
             is_transient: false,
             retry_after: None,
+            again_in: Duration::ZERO,
         })?;
         let delay = robot.delay.map(|seconds| Duration::try_from_secs_f32(seconds).unwrap_or(DELAY_MAX));
         Ok(Self { robot: Some(robot), delay: delay.unwrap_or_default().min(DELAY_MAX) })
@@ -86,7 +120,12 @@ impl Rules {
 
 async fn read(fetcher: &Fetcher, target: &TargetUrl) -> Result<Arc<Rules>, Unread> {
     let everything = || Ok(Arc::new(Rules { robot: None, delay: Duration::ZERO }));
-    let unread = |reason: String, is_transient, retry_after| Unread { reason, is_transient, retry_after };
+    let unread = |reason: String, is_transient, retry_after| Unread {
+        reason,
+        is_transient,
+        retry_after,
+        again_in: Duration::ZERO,
+    };
     let url = target
         .join("/robots.txt", fetcher.policy())
         .map_err(|refusal| unread(refusal.to_string(), false, None))?;

@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bulrush::clock::Clock;
+use bulrush_catalog::competitor::PageRules;
 use bulrush_outbound::{Refusal, TargetUrl};
 use bulrush_store::{CompetitorPage, Store, StoreError, Turn, derived_id};
 use bulrush_upstream::fetch::{FetchError, Fetched, Fetcher, Get, Validators};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::gates::Gates;
-use super::robots::RobotsCache;
-use crate::page::{Changed, Document, DocumentError, Found, PageRules, read};
+use super::robots::{RobotsCache, Unread};
+use crate::page::{Changed, Document, DocumentError, Found, read};
 
 /// Redirects that are followed from a page. Each hop is checked, asked for in its site's robots.txt, and waits for its turn.
 const REDIRECTS_MAX: usize = 3;
@@ -25,6 +26,9 @@ pub struct Manners {
     pub patience: Duration,
     /// How long what was read from a page is used again without asking. Default 10 min.
     pub fresh: Duration,
+    /// How long a robots.txt that could not be read is not asked for again, an hour at most. Default 30 s; jobs that were told
+    /// so come again after it.
+    pub unread: Duration,
     /// Longest page, bytes. Default 2 MiB.
     pub body_max: usize,
 }
@@ -35,6 +39,7 @@ impl Default for Manners {
             pause: Duration::from_secs(2),
             patience: Duration::from_secs(5),
             fresh: Duration::from_mins(10),
+            unread: Duration::from_secs(30),
             body_max: 2 * 1024 * 1024,
         }
     }
@@ -67,7 +72,10 @@ pub(crate) enum VisitError {
     #[error("the robots.txt of {origin} does not allow {page} to be read")]
     Disallowed { origin: String, page: String },
     #[error("the robots.txt of {origin} could not be read, so nothing there may be: {reason}")]
-    RobotsUnread { origin: String, reason: String, is_transient: bool },
+    RobotsUnread { origin: String, reason: String, is_transient: bool, again_in: Duration },
+    /// Another page of it, or its robots.txt, was found down by the same job a moment ago.
+    #[error("{site} is down, so this page was not asked for")]
+    SiteDown { site: String },
     /// Not now: somebody else's turn, or the site asks for patience.
     #[error("{site} is to be left alone for {} s", after.as_secs_f64().ceil())]
     Wait { site: String, after: Duration },
@@ -76,7 +84,7 @@ pub(crate) enum VisitError {
     #[error("{page} redirects more than {REDIRECTS_MAX} times; give the address where it leads")]
     Redirects { page: String },
     #[error("{page} failed with status {status}; try again later")]
-    Down { page: String, status: u16 },
+    Down { site: String, page: String, status: u16 },
     #[error("{page} was answered with status {status}; correct the address of the page, or ask its owner")]
     Refused { page: String, status: u16 },
     #[error("{page} is no page of HTML but {kind:?}")]
@@ -99,8 +107,28 @@ impl VisitError {
         match self {
             Self::Fetch(error) => error.is_transient(),
             Self::RobotsUnread { is_transient, .. } => *is_transient,
-            Self::Wait { .. } | Self::Down { .. } | Self::Store(_) => true,
+            Self::Wait { .. } | Self::Down { .. } | Self::SiteDown { .. } | Self::Store(_) => true,
             _ => false,
+        }
+    }
+
+    /// The site that was found down, if that is what it is. It need not be the site of the page: that one may have led elsewhere.
+    pub fn down_site(&self) -> Option<&str> {
+        match self {
+            Self::Down { site, .. } | Self::SiteDown { site } => Some(site),
+            Self::RobotsUnread { origin, is_transient: true, .. }
+            | Self::Fetch(FetchError::Unreachable { origin, .. } | FetchError::TimedOut { origin, .. }) => {
+                Some(origin)
+            }
+            _ => None,
+        }
+    }
+
+    /// How long asking again is in vain.
+    pub fn again_in(&self) -> Duration {
+        match self {
+            Self::RobotsUnread { again_in, .. } => *again_in,
+            _ => Duration::ZERO,
         }
     }
 }
@@ -129,13 +157,28 @@ pub(crate) struct Sites {
 
 impl Sites {
     pub fn new(store: Store, fetcher: Fetcher, clock: Arc<dyn Clock>, manners: Manners) -> Self {
-        Self { store, fetcher, clock, manners, robots: RobotsCache::default(), gates: Arc::default() }
+        let robots = RobotsCache::new(clock.clone(), manners.unread);
+        Self { store, fetcher, clock, manners, robots, gates: Arc::default() }
+    }
+
+    /// The site of a page, as errors name it.
+    pub fn site_of(&self, address: &str) -> Result<String, VisitError> {
+        Ok(self.fetcher.target(address)?.origin())
+    }
+
+    /// What is known of the page at `address` without asking its site, which is down: what was read a moment ago.
+    pub async fn recall(&self, address: &str, rules: &Arc<PageRules>) -> Result<Seen, VisitError> {
+        let target = self.fetcher.target(address)?;
+        match self.known(&key_of(&target, rules)).await? {
+            Some((page, found)) if self.is_fresh(&page) => Ok(Seen { found, how: How::Fresh }),
+            _ => Err(VisitError::SiteDown { site: target.origin() }),
+        }
     }
 
     /// What the page at `address` says, read by `rules`.
     pub async fn visit(&self, address: &str, rules: &Arc<PageRules>) -> Result<Seen, VisitError> {
         let mut target = self.fetcher.target(address)?;
-        let key = derived_id(&["competitor-page", target.url().as_str(), rules.fingerprint()]);
+        let key = key_of(&target, rules);
         if let Some((page, found)) = self.known(&key).await?
             && self.is_fresh(&page)
         {
@@ -184,8 +227,8 @@ impl Sites {
                     self.hold(&site, after).await?;
                     return Err(wait(after));
                 }
-                let (reason, is_transient) = (unread.reason, unread.is_transient);
-                return Err(VisitError::RobotsUnread { origin: site, reason, is_transient });
+                let Unread { reason, is_transient, again_in, .. } = unread;
+                return Err(VisitError::RobotsUnread { origin: site, reason, is_transient, again_in });
             }
         };
         if !rules.allow(target) {
@@ -249,7 +292,9 @@ impl Sites {
                 self.keep(key, &CompetitorPage { fetched_at_ms, ..kept }).await?;
                 return Ok(Seen { found, how: How::Unchanged });
             }
-            status @ (408 | 425 | 429 | 500..=599) => return Err(VisitError::Down { page, status }),
+            status @ (408 | 425 | 429 | 500..=599) => {
+                return Err(VisitError::Down { site: fetched.url.origin(), page, status });
+            }
             status => return Err(VisitError::Refused { page, status }),
         }
         let kind = fetched.content_type.as_deref().unwrap_or("text/html");
@@ -288,6 +333,11 @@ impl Sites {
     fn now_ms(&self) -> i64 {
         i64::try_from(self.clock.now()).unwrap_or(i64::MAX)
     }
+}
+
+/// Under which a page is kept: it is another one for other rules.
+fn key_of(target: &TargetUrl, rules: &PageRules) -> String {
+    derived_id(&["competitor-page", target.url().as_str(), rules.fingerprint()])
 }
 
 /// An address for texts: a query may hold what its owner wants to keep.

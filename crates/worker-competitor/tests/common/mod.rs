@@ -13,7 +13,8 @@ use bulrush_outbound::OutboundPolicy;
 use bulrush_sandbox::{Fault, FaultPlan, Sandbox, SandboxConfig};
 use bulrush_service::{WorkerSettings, Workers};
 use bulrush_store::{
-    CompetitorPrice, EntityKind, NewEntity, Observation, Owner, Saved, Scope, Store, StoreError,
+    CompetitorPrice, Declared, EntityKind, NewCompetitor, NewEntity, Observation, Owner, Saved, Scope, Store,
+    StoreError,
 };
 use bulrush_upstream::fetch::{FetchOptions, Fetcher};
 use bulrush_worker_competitor::{Dependencies, Manners, start};
@@ -98,9 +99,21 @@ impl World {
         assert_eq!(saved.unwrap(), Saved::Yes);
     }
 
+    /// Declares a competitor of the inn.
+    pub async fn declare(&self, hotel: &str, page: Value) {
+        self.declare_for("inn", hotel, page).await;
+    }
+
+    /// Declares a competitor of another property of Ada's.
+    pub async fn declare_for(&self, property: &str, hotel: &str, page: Value) {
+        let new = NewCompetitor { id: format!("c-{hotel}"), name: hotel.to_owned(), page };
+        let declared = self.store.competitors().declare(&ada(), property, &new, 100).await.unwrap();
+        assert!(matches!(declared, Declared::New | Declared::Replaced), "{declared:?}");
+    }
+
     /// Declares a hotel of the sandbox as a competitor of the inn.
     pub async fn compete(&self, hotel: &str, page: Value) {
-        self.save(&competitor(&format!("c-{hotel}"), hotel, &self.page(hotel, page))).await;
+        self.declare(hotel, self.page(hotel, page)).await;
     }
 
     /// The same, on a site of its own: the sandbox by another name.
@@ -108,7 +121,7 @@ impl World {
         let mut page = self.page(hotel, json!({}));
         let url = page["url"].as_str().unwrap().replace("127.0.0.1", "localhost");
         page["url"] = url.into();
-        self.save(&competitor(&format!("c-{hotel}"), hotel, &page)).await;
+        self.declare(hotel, page).await;
     }
 
     /// What is declared of a hotel's page, with its address.
@@ -226,7 +239,7 @@ pub async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Result<T,
 
 /// No pauses, and patience for whoever is slow.
 pub fn manners() -> Manners {
-    Manners { pause: Duration::ZERO, patience: DEADLINE, ..Manners::default() }
+    Manners { pause: Duration::ZERO, patience: DEADLINE, unread: Duration::ZERO, ..Manners::default() }
 }
 
 /// A way to the sandbox and nowhere else within.
@@ -258,11 +271,6 @@ pub fn property(id: &str, currency: Option<&str>) -> NewEntity {
         attributes.insert("currency".to_owned(), currency.into());
     }
     entity(id, EntityKind::Property, "The Inn", attributes)
-}
-
-pub fn competitor(id: &str, name: &str, page: &Value) -> NewEntity {
-    let attributes = json!({"propertyIds": ["inn"], "page": page});
-    entity(id, EntityKind::Competitor, name, attributes.as_object().unwrap().clone())
 }
 
 fn entity(id: &str, kind: EntityKind, name: &str, attributes: Map<String, Value>) -> NewEntity {

@@ -15,7 +15,6 @@ use std::error::Error as _;
 use bulrush::{Context, JobResult};
 use bulrush_catalog::jobs::{EnrichProperty, EnrichPropertyResult};
 use bulrush_store::{DailyWeather, DayFeatures, StoreError};
-use serde_json::json;
 
 use crate::Dependencies;
 use calendar::Calendar;
@@ -24,9 +23,6 @@ use property::Property;
 
 /// How the result documents of these jobs are marked in the store.
 pub const RESULT_KIND: &str = "enrichment/enrich-property";
-
-/// The name of the job that follows, and of its kind of analysis.
-const SUMMARY: &str = "summary";
 
 /// Enriches a property.
 pub(crate) async fn run(
@@ -78,12 +74,6 @@ async fn enrich(
 
     for note in &result.notes {
         ctx.log(note);
-    }
-    if let Some(queue) = &deps.summaries {
-        let data = json!({
-            "propertyId": property.id, "userId": payload.user_id, "analysisType": SUMMARY,
-        });
-        ctx.follow_up(queue, SUMMARY, queue.job(SUMMARY, data.to_string()));
     }
     ctx.progress(100, format!("{} enriched", self::days(days.len())));
     tracing::info!(

@@ -18,7 +18,7 @@ use bulrush_store::{
     StoreError,
 };
 use bulrush_upstream::{HttpOptions, RetryPolicy, UpstreamConfig, Upstreams};
-use bulrush_worker_enrichment::{Dependencies, start, summary_queue};
+use bulrush_worker_enrichment::{Dependencies, start};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
@@ -59,14 +59,13 @@ impl World {
         let store = Store::open(url).await.unwrap();
         store.migrate().await.unwrap();
         let client = Client::connect("memory:").await.unwrap();
-        // The first pause is short, and nothing bounds how often jobs start.
-        let settings = [("BULRUSH_QUEUE_ENRICHMENT_BACKOFF", "1")];
+        // The first pause is short, and what is declared follows, whoever runs it.
+        let settings =
+            [("BULRUSH_QUEUE_ENRICHMENT_BACKOFF", "1"), ("BULRUSH_QUEUE_ENRICHMENT_FOLLOW_UPS", "on")];
         let catalog =
             Catalog::with_settings(settings.map(|(name, value)| (name.into(), value.into()))).unwrap();
         let clock = ManualClock::at(NOW_MS);
-        let deps = Dependencies::new(store.clone(), upstreams(&sandbox))
-            .with_clock(Arc::new(clock.clone()))
-            .with_summaries(summary_queue(&client, &catalog).unwrap());
+        let deps = Dependencies::new(store.clone(), upstreams(&sandbox)).with_clock(Arc::new(clock.clone()));
         let world = Self { sandbox, store, client, clock, catalog, deps, folder };
         let config = QueueConfig { lease_ms: LEASE_MS, ..QueueConfig::default() };
         world.queue().configure(config).await.unwrap();
@@ -221,7 +220,8 @@ impl World {
 
     /// The summaries of a property that wait in the queue of heavy analytics, when there are any.
     pub async fn summaries(&self, property: &str) -> Vec<JobView> {
-        let queue = summary_queue(&self.client, &self.catalog).unwrap();
+        let queue = self.catalog.find("analytics-heavy").unwrap();
+        let queue = self.client.queue_with(queue.name().clone(), queue.options());
         eventually("a summary waits", async || {
             let request =
                 PageRequest { state: Some(JobState::Waiting), limit: 100, ..PageRequest::default() };

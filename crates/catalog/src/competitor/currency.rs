@@ -30,8 +30,8 @@ impl Currency {
     /// The euro.
     pub const EUR: Self = Self(*b"EUR");
 
-    /// A currency that is known to be one: those that symbols stand for.
-    pub(crate) const fn known(code: [u8; 3]) -> Self {
+    /// A currency that is known to be one, such as those that symbols stand for. The letters are not looked up.
+    pub const fn known(code: [u8; 3]) -> Self {
         Self(code)
     }
 
@@ -42,7 +42,7 @@ impl Currency {
     }
 
     /// Whether its unit has a thousand parts, so that three digits after a point are no thousands.
-    pub(crate) fn has_three_decimals(self) -> bool {
+    pub fn has_three_decimals(self) -> bool {
         matches!(&self.0, b"BHD" | b"IQD" | b"JOD" | b"KWD" | b"LYD" | b"OMR" | b"TND")
     }
 }
