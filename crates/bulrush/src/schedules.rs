@@ -85,6 +85,15 @@ impl Schedules {
         self.queue.backend().put_schedule(self.queue.name(), &self.scope, spec, Put::Always).await
     }
 
+    /// Makes many schedules be as they are asked for in one step, all or none; one answer each, in the order given. At most 1,000 and 4 MiB of
+    /// payload, or what the queue's bounds say.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put), naming the first schedule that cannot be; an id that comes twice; more than a call may carry.
+    pub async fn put_all(&self, specs: Vec<ScheduleSpec>) -> Result<Vec<PutReply>> {
+        self.queue.backend().put_schedules(self.queue.name(), &self.scope, specs, Put::Always).await
+    }
+
     /// Makes a default schedule, once ever: not over one that is there, nor again once it was removed.
     ///
     /// # Errors
@@ -104,7 +113,7 @@ impl Schedules {
     /// Lets a schedule fire from now on.
     ///
     /// # Errors
-    /// As [`remove`](Self::remove).
+    /// As [`remove`](Self::remove); an expression or a zone that this version does not understand, or a schedule that cannot be read.
     pub async fn enable(&self, id: &str) -> Result<ScheduleResult> {
         self.change(id, ScheduleChange::Enable).await
     }

@@ -9,10 +9,10 @@ use bulrush::model::{
     Rollup, ScheduleId, SchedulePage, ScheduleSpec, ScheduleView, Scope,
 };
 use bulrush::port::{
-    AddReply, AdminCommand, AdminReply, Backend, BoxFuture, Condition, DueSchedules, Enqueue, Explanation,
-    Fire, FireReply, Inspect, Maintain, Maintained, OutboxEntry, Put, PutReply, QueueInfo, Renew, RenewReply,
-    Result, Resume, ResumeReply, ScheduleChange, ScheduleResult, Schedules, ServerUsage, Settled, Step,
-    StepReply, Update, VerifyPage, Work, WorkerState,
+    AddReply, AdminCommand, AdminReply, Backend, BoxFuture, Condition, DuePlace, DueSchedules, Enqueue,
+    Explanation, Fire, FireReply, Inspect, Maintain, Maintained, OutboxEntry, Put, PutReply, QueueInfo,
+    Renew, RenewReply, Result, Resume, ResumeReply, ScheduleChange, ScheduleResult, Schedules, ServerUsage,
+    Settled, Step, StepReply, Update, VerifyPage, Work, WorkerState,
 };
 
 use crate::journal::{Journal, What};
@@ -211,14 +211,14 @@ impl Maintain for Door {
 }
 
 impl Schedules for Door {
-    fn put_schedule<'a>(
+    fn put_schedules<'a>(
         &'a self,
         queue: &'a QueueName,
         scope: &'a Scope,
-        spec: ScheduleSpec,
+        specs: Vec<ScheduleSpec>,
         put: Put,
-    ) -> BoxFuture<'a, Result<PutReply>> {
-        self.store.put_schedule(queue, scope, spec, put)
+    ) -> BoxFuture<'a, Result<Vec<PutReply>>> {
+        self.store.put_schedules(queue, scope, specs, put)
     }
     fn change_schedules<'a>(
         &'a self,
@@ -246,18 +246,24 @@ impl Schedules for Door {
     ) -> BoxFuture<'a, Result<SchedulePage>> {
         self.store.list_schedules(queue, scope, after, limit)
     }
-    fn due_schedules<'a>(
+    fn due_schedules_after<'a>(
         &'a self,
         queue: &'a QueueName,
+        after: Option<DuePlace>,
         limit: usize,
     ) -> BoxFuture<'a, Result<DueSchedules>> {
-        self.store.due_schedules(queue, limit)
+        self.store.due_schedules_after(queue, after, limit)
     }
     fn fire<'a>(&'a self, queue: &'a QueueName, fires: Vec<Fire>) -> BoxFuture<'a, Result<FireReply>> {
         self.store.fire(queue, fires)
     }
-    fn wait_due<'a>(&'a self, queue: &'a QueueName, until: Millis) -> BoxFuture<'a, Result<()>> {
-        self.store.wait_due(queue, until)
+    fn wait_due_after<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        from: Millis,
+        until: Millis,
+    ) -> BoxFuture<'a, Result<()>> {
+        self.store.wait_due_after(queue, from, until)
     }
 }
 

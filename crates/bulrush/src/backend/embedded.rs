@@ -22,10 +22,10 @@ use crate::model::{
     ScheduleId, SchedulePage, ScheduleSpec, ScheduleView, Scope,
 };
 use crate::port::{
-    AddReply, AdminCommand, AdminReply, Backend, BoxFuture, Check, Condition, DueSchedules, Durability,
-    Enqueue, Error, Explanation, Fire, FireReply, Inspect, Maintain, Maintained, OutboxEntry, Put, PutReply,
-    QueueInfo, Renew, RenewReply, Result, Resume, ResumeReply, ScheduleChange, ScheduleResult, Schedules,
-    Settled, Step, StepReply, Update, VerifyPage, Work, WorkerState,
+    AddReply, AdminCommand, AdminReply, Backend, BoxFuture, Check, Condition, DuePlace, DueSchedules,
+    Durability, Enqueue, Error, Explanation, Fire, FireReply, Inspect, Maintain, Maintained, OutboxEntry,
+    Put, PutReply, QueueInfo, Renew, RenewReply, Result, Resume, ResumeReply, ScheduleChange, ScheduleResult,
+    Schedules, Settled, Step, StepReply, Update, VerifyPage, Work, WorkerState,
 };
 
 /// Makes facts durable. The memory backend has none.
@@ -468,16 +468,20 @@ impl Maintain for Embedded {
 }
 
 impl Schedules for Embedded {
-    fn put_schedule<'a>(
+    fn put_schedules<'a>(
         &'a self,
         queue: &'a QueueName,
         scope: &'a Scope,
-        spec: ScheduleSpec,
+        specs: Vec<ScheduleSpec>,
         put: Put,
-    ) -> BoxFuture<'a, Result<PutReply>> {
+    ) -> BoxFuture<'a, Result<Vec<PutReply>>> {
         self.run(queue, move |core, now| {
-            let first = spec.first_slot(core.latest(now))?;
-            core.put_schedule(scope, spec, first, put, now)
+            let mut firsts = Vec::with_capacity(specs.len());
+            for spec in &specs {
+                // What is not understood is told of with the rest that cannot be.
+                firsts.push(spec.first_slot(core.latest(now)).ok().flatten());
+            }
+            core.put_schedules(scope, specs, &firsts, put, now)
         })
     }
 
@@ -489,9 +493,7 @@ impl Schedules for Embedded {
         change: ScheduleChange,
     ) -> BoxFuture<'a, Result<Vec<ScheduleResult>>> {
         self.run(queue, move |core, now| {
-            // What is kept was understood when it was put; a schedule of a newer version that is not goes nowhere.
-            let first = |view: &ScheduleView, now| view.slot_after(now).ok().flatten();
-            core.change_schedules(scope, &ids, change, first, now)
+            core.change_schedules(scope, &ids, change, ScheduleView::slot_after, now)
         })
     }
 
@@ -514,35 +516,40 @@ impl Schedules for Embedded {
         self.read(queue, move |core, _| Ok(core.list_schedules(scope, after.as_ref(), limit)))
     }
 
-    fn due_schedules<'a>(
+    fn due_schedules_after<'a>(
         &'a self,
         queue: &'a QueueName,
+        after: Option<DuePlace>,
         limit: usize,
     ) -> BoxFuture<'a, Result<DueSchedules>> {
-        self.read(queue, move |core, now| Ok(core.due_schedules(limit, now)))
+        self.read(queue, move |core, now| Ok(core.due_schedules(after.as_ref(), limit, now)))
     }
 
     fn fire<'a>(&'a self, queue: &'a QueueName, fires: Vec<Fire>) -> BoxFuture<'a, Result<FireReply>> {
         self.run(queue, move |core, now| core.fire(&fires, now))
     }
 
-    fn wait_due<'a>(&'a self, queue: &'a QueueName, until: Millis) -> BoxFuture<'a, Result<()>> {
+    fn wait_due_after<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        from: Millis,
+        until: Millis,
+    ) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             let seat = self.seat(queue);
-            loop {
-                let mut sooner = std::pin::pin!(seat.bells.schedules.notified());
-                // Registered before the look, so that no schedule that is put in between is missed, nor a close.
-                sooner.as_mut().enable();
-                self.check_open()?;
-                let next = self.find(queue).and_then(|cell| cell.lock().next_slot());
-                let until = next.map_or(until, |next| next.min(until));
-                tokio::select! {
-                    // In a fixed order, so that a simulation can be played again.
-                    biased;
-                    () = self.clock.sleep_until(until) => return self.check_open(),
-                    () = sooner => {}
-                }
+            let mut sooner = std::pin::pin!(seat.bells.schedules.notified());
+            // Registered before the look, so that no schedule that is put in between is missed, nor a close.
+            sooner.as_mut().enable();
+            self.check_open()?;
+            let next = self.find(queue).and_then(|cell| cell.lock().next_slot(from));
+            let until = next.map_or(until, |next| next.min(until));
+            tokio::select! {
+                // In a fixed order, so that a simulation can be played again.
+                biased;
+                () = self.clock.sleep_until(until) => {}
+                () = sooner => {}
             }
+            self.check_open()
         })
     }
 }

@@ -96,18 +96,18 @@ pub(crate) fn check_entries(entries: &[OutboxEntry], bounds: &Bounds) -> Result<
     Ok(())
 }
 
-/// Checks slots that are to fire.
-pub(crate) fn check_fires(fires: &[Fire], bounds: &Bounds) -> Result<(), Error> {
+/// Checks slots that are to fire, each with its job.
+pub(crate) fn check_fires(fires: &[Fire], jobs: &[Option<NewJob>], bounds: &Bounds) -> Result<(), Error> {
     let mut load = Load::new(bounds, bounds.data_bytes);
-    for (item, fire) in fires.iter().enumerate() {
+    for (item, (fire, job)) in fires.iter().zip(jobs).enumerate() {
         let grows = fire.next.is_none_or(|next| next > fire.slot.max(fire.fires.unwrap_or(0)))
             && fire.fires.is_none_or(|fires| fires >= fire.slot);
         if !grows {
             let (schedule, slot) = (fire.spec.id.clone(), fire.slot);
             return Err(ScheduleError::Order { schedule, slot, fires: fire.fires, next: fire.next }.into());
         }
-        if let Some(slot) = fire.fires {
-            fire.spec.slot_job(slot).check(bounds, item)?;
+        if let Some(job) = job {
+            job.check(bounds, item)?;
         }
         let (items, bytes) = fire.load();
         load.take(items, bytes, item)?;
@@ -115,12 +115,24 @@ pub(crate) fn check_fires(fires: &[Fire], bounds: &Bounds) -> Result<(), Error> 
     Ok(())
 }
 
-/// Checks a schedule that is to be put.
-pub(crate) fn check_schedule(scope: &Scope, spec: &ScheduleSpec, bounds: &Bounds) -> Result<(), Error> {
-    if !scope.admits(spec.owner.as_deref()) {
-        return Err(ScheduleError::Owner.into());
+/// Checks schedules that are to be put.
+pub(crate) fn check_schedules(scope: &Scope, specs: &[ScheduleSpec], bounds: &Bounds) -> Result<(), Error> {
+    let mut load = Load::new(bounds, bounds.data_bytes);
+    let mut seen = HashSet::with_capacity(specs.len());
+    for (item, spec) in specs.iter().enumerate() {
+        // By number first: a call with more than it may name is not looked through.
+        load.take(1, 0, item)?;
+        let refused = |reason| Error::SchedulePut { schedule: spec.id.clone(), reason };
+        if !scope.admits(spec.owner.as_deref()) {
+            return Err(refused(ScheduleError::Owner));
+        }
+        spec.check(bounds).map_err(refused)?;
+        if !seen.insert(&spec.id) {
+            return Err(refused(ScheduleError::Repeated { schedule: spec.id.clone() }));
+        }
+        load.take(0, spec.job.data.len(), item)?;
     }
-    Ok(spec.check(bounds)?)
+    Ok(())
 }
 
 /// Checks how many things a call names.

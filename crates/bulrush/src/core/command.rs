@@ -7,9 +7,9 @@ use crate::model::{
     ScheduleSpec, Scope,
 };
 use crate::port::{
-    AddReply, AdminCommand, AdminReply, DueSchedules, Error, Fire, FireReply, Maintained, OutboxEntry, Put,
-    PutReply, Renew, RenewReply, Resume, ResumeReply, ScheduleChange, ScheduleResult, Settled, Step,
-    StepReply, Update,
+    AddReply, AdminCommand, AdminReply, DuePlace, DueSchedules, Error, Fire, FireReply, Maintained,
+    OutboxEntry, Put, PutReply, Renew, RenewReply, Resume, ResumeReply, ScheduleChange, ScheduleResult,
+    Settled, Step, StepReply, Update,
 };
 
 /// A command to a queue.
@@ -30,10 +30,12 @@ pub enum Command {
     Page(PageRequest),
     /// With the slot that the schedule gets if its timing is new.
     PutSchedule(Box<ScheduleSpec>, Option<Millis>, Put),
+    /// With the slot that each of them gets if its timing is new.
+    PutSchedules(Vec<(ScheduleSpec, Option<Millis>)>, Put),
     /// With the slot with which one goes on that is enabled.
     ChangeSchedules(Vec<ScheduleId>, ScheduleChange, Option<Millis>),
     Fire(Vec<Fire>),
-    DueSchedules(usize),
+    DueSchedules(Option<DuePlace>, usize),
     ListSchedules(Option<ScheduleId>, usize),
 }
 
@@ -52,6 +54,7 @@ pub enum Reply {
     Get(Vec<Option<JobView>>),
     Page(JobPage),
     PutSchedule(Box<PutReply>),
+    PutSchedules(Vec<PutReply>),
     ChangeSchedules(Vec<ScheduleResult>),
     Fire(FireReply),
     DueSchedules(DueSchedules),
@@ -87,11 +90,21 @@ impl Core {
             Command::PutSchedule(spec, first, put) => {
                 Reply::PutSchedule(Box::new(self.put_schedule(&Scope::All, *spec, first, put, now)?))
             }
-            Command::ChangeSchedules(ids, change, first) => {
-                Reply::ChangeSchedules(self.change_schedules(&Scope::All, &ids, change, |_, _| first, now)?)
+            Command::PutSchedules(asked, put) => {
+                let (specs, firsts): (Vec<_>, Vec<_>) = asked.into_iter().unzip();
+                Reply::PutSchedules(self.put_schedules(&Scope::All, specs, &firsts, put, now)?)
             }
+            Command::ChangeSchedules(ids, change, first) => Reply::ChangeSchedules(self.change_schedules(
+                &Scope::All,
+                &ids,
+                change,
+                |_, _| Ok(first),
+                now,
+            )?),
             Command::Fire(fires) => Reply::Fire(self.fire(&fires, now)?),
-            Command::DueSchedules(limit) => Reply::DueSchedules(self.due_schedules(limit, now)),
+            Command::DueSchedules(after, limit) => {
+                Reply::DueSchedules(self.due_schedules(after.as_ref(), limit, now))
+            }
             Command::ListSchedules(after, limit) => {
                 Reply::ListSchedules(self.list_schedules(&Scope::All, after.as_ref(), limit))
             }

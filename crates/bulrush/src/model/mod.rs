@@ -33,7 +33,7 @@ pub use page::{Counts, JobFilter, JobPage, PageRequest};
 pub use rollup::{HISTOGRAM_BOUNDS_MS, Histogram, Rollup};
 pub use schedule::{
     InvalidScheduleId, JobTemplate, Missed, Overlap, Recurrence, ScheduleError, ScheduleId, SchedulePage,
-    ScheduleSlot, ScheduleSpec, ScheduleState, ScheduleView,
+    ScheduleSlot, ScheduleSpec, ScheduleState, ScheduleView, UnreadableSchedule,
 };
 pub use scope::Scope;
 pub use state::{Cause, JobState};

@@ -52,6 +52,11 @@ impl ScheduleId {
         &self.0
     }
 
+    /// What comes before all ids, and is none.
+    pub(crate) fn least() -> Self {
+        Self("".into())
+    }
+
     /// A number that follows from id and slot, the same for whoever asks.
     fn hash(&self, slot: Option<Millis>) -> u128 {
         let mut hash = Sha256::new();
@@ -374,13 +379,12 @@ impl ScheduleSpec {
     /// The job of a slot.
     pub fn slot_job(&self, slot: Millis) -> NewJob {
         let mut job = self.marked(self.job_id(slot), slot);
-        let jitter = if self.jitter_ms == 0 {
-            0
-        } else {
+        if self.jitter_ms > 0 {
             // At most a day, so the remainder fits.
-            (self.id.hash(Some(slot)) % (u128::from(self.jitter_ms) + 1)) as u64
-        };
-        job.when = When::At(slot.saturating_add(jitter));
+            let jitter = (self.id.hash(Some(slot)) % (u128::from(self.jitter_ms) + 1)) as u64;
+            job.when = When::At(slot.saturating_add(jitter));
+        }
+        // Without jitter it is due: a slot fires when it has come.
         job
     }
 
@@ -498,8 +502,20 @@ impl ScheduleView {
 pub struct SchedulePage {
     /// The schedules.
     pub schedules: Vec<ScheduleView>,
+    /// Those of the page that are there and cannot be read.
+    pub unreadable: Vec<UnreadableSchedule>,
     /// Read on after this one; none at the end. A page may be short, or empty, and yet have a next one.
     pub next: Option<ScheduleId>,
+}
+
+/// A schedule that is there and cannot be read: a newer version wrote it, or it is damaged. It does not fire here; its slot is kept, and
+/// putting or removing it mends it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnreadableSchedule {
+    /// Its id, as far as that is text.
+    pub id: String,
+    /// What is wrong.
+    pub reason: String,
 }
 
 /// A schedule that cannot be as it is asked for.
@@ -597,6 +613,12 @@ pub enum ScheduleError {
     /// Its job could not be added.
     #[error(transparent)]
     Job(#[from] CheckError),
+    /// A call that names a schedule twice.
+    #[error("schedule {schedule} stands twice in one call; give each once")]
+    Repeated {
+        /// Which.
+        schedule: ScheduleId,
+    },
     /// An owner outside of what the caller may touch.
     #[error(
         "the schedule would belong to somebody outside of what this call may touch; give it an owner within that"

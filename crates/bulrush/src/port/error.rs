@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{
-    BoundError, CheckError, InvalidId, InvalidName, InvalidScheduleId, JobState, ScheduleError,
+    BoundError, CheckError, InvalidId, InvalidName, InvalidScheduleId, JobState, ScheduleError, ScheduleId,
 };
 
 /// Result of a call to a backend.
@@ -33,6 +33,14 @@ pub enum Error {
     /// A schedule cannot be as it is asked for.
     #[error(transparent)]
     Schedule(#[from] ScheduleError),
+    /// One of the schedules of a call cannot be as it is asked for.
+    #[error("schedule {schedule}: {reason}")]
+    SchedulePut {
+        /// Which.
+        schedule: ScheduleId,
+        /// Why not.
+        reason: ScheduleError,
+    },
     /// Queue settings that cannot be used.
     #[error("the queue cannot be set like this: {}", problems.join("; "))]
     Config {
@@ -247,5 +255,13 @@ impl Error {
     /// Whether the same call may succeed later without anybody's help.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::Unsettled | Self::Unconfirmed { .. })
+    }
+
+    /// What is said of one schedule of many, where there is but one.
+    pub(crate) fn of_one_schedule(self) -> Self {
+        match self {
+            Self::SchedulePut { schedule: _, reason } => Self::Schedule(reason),
+            other => other,
+        }
     }
 }

@@ -29,7 +29,7 @@ pub use reply::{
 };
 
 pub use schedule::{
-    DueSchedules, Fire, FireReply, Fired, Put, PutOutcome, PutReply, ScheduleChange, ScheduleResult,
+    DuePlace, DueSchedules, Fire, FireReply, Fired, Put, PutOutcome, PutReply, ScheduleChange, ScheduleResult,
 };
 
 use crate::model::{
@@ -192,10 +192,24 @@ pub trait Maintain: Send + Sync {
 
 /// Keeps schedules, and fires them.
 pub trait Schedules: Send + Sync {
-    /// Makes a schedule be as it is asked for, or makes it if it was never there.
+    /// Makes schedules be as they are asked for, or makes them if they were never there: all of them, or none. One answer each, in the order
+    /// given.
     ///
     /// What is there already as it is asked for stays as it is, down to its revision and next slot. As long as its timing (recurrence, start,
-    /// end, limit, enabled) stays, so does its next slot; a new timing counts from now on.
+    /// end, limit, enabled) stays, so does its next slot; a new timing counts from now on. One that cannot be read is replaced by whoever may
+    /// touch all.
+    ///
+    /// # Errors
+    /// [`Error::SchedulePut`] for the first that cannot be as it is asked for, one that would never fire among them, [`Error::Bound`] for more
+    /// than a call may carry; nothing was changed.
+    fn put_schedules<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        scope: &'a Scope,
+        specs: Vec<ScheduleSpec>,
+        put: Put,
+    ) -> BoxFuture<'a, Result<Vec<PutReply>>>;
+    /// As [`put_schedules`](Self::put_schedules), of one.
     ///
     /// # Errors
     /// [`Error::Schedule`] for one that cannot be as it is asked for, one that would never fire among them; nothing was changed.
@@ -205,9 +219,23 @@ pub trait Schedules: Send + Sync {
         scope: &'a Scope,
         spec: ScheduleSpec,
         put: Put,
-    ) -> BoxFuture<'a, Result<PutReply>>;
+    ) -> BoxFuture<'a, Result<PutReply>> {
+        Box::pin(async move {
+            let replies = self.put_schedules(queue, scope, vec![spec], put).await;
+            let one = replies.map_err(Error::of_one_schedule)?.pop();
+            one.ok_or_else(|| Error::Unreadable {
+                what: "the answer to a put".to_owned(),
+                reason: "it tells of no schedule".to_owned(),
+            })
+        })
+    }
     /// Removes, enables or disables schedules; one answer each, in the order given. One that is enabled goes on with its first slot from now
     /// on: those that passed meanwhile are no missed ones. The jobs that schedules have added stay.
+    ///
+    /// # Errors
+    /// [`Error::Schedule`] where one that is to be enabled has an expression or a zone that this version does not understand,
+    /// [`Error::Unreadable`] where one that is to be enabled or disabled cannot be read; nothing was changed. It can be removed by whoever may
+    /// touch all.
     fn change_schedules<'a>(
         &'a self,
         queue: &'a QueueName,
@@ -216,13 +244,17 @@ pub trait Schedules: Send + Sync {
         change: ScheduleChange,
     ) -> BoxFuture<'a, Result<Vec<ScheduleResult>>>;
     /// Schedules by id, in the order asked; none for unknown ones and for those outside `scope`.
+    ///
+    /// # Errors
+    /// [`Error::Unreadable`] where one of them is there and cannot be read; whoever wants the others all the same lists them.
     fn get_schedules<'a>(
         &'a self,
         queue: &'a QueueName,
         scope: &'a Scope,
         ids: Vec<ScheduleId>,
     ) -> BoxFuture<'a, Result<Vec<Option<ScheduleView>>>>;
-    /// Schedules within `scope` by id, from the one after `after` on: at most `limit` (up to 1,000), and as many as a call may carry.
+    /// Schedules within `scope` by id, from the one after `after` on: at most `limit` (up to 1,000), and as many as a call may carry. Those that
+    /// cannot be read are told apart.
     fn list_schedules<'a>(
         &'a self,
         queue: &'a QueueName,
@@ -230,16 +262,39 @@ pub trait Schedules: Send + Sync {
         after: Option<ScheduleId>,
         limit: usize,
     ) -> BoxFuture<'a, Result<SchedulePage>>;
-    /// Schedules whose next slot has come, by slot: at most `limit` (up to 1,000), and as many as a call may carry.
-    fn due_schedules<'a>(&'a self, queue: &'a QueueName, limit: usize)
-    -> BoxFuture<'a, Result<DueSchedules>>;
+    /// Schedules whose next slot has come, by slot, from the ones behind a place on: at most `limit` (up to 1,000), and as many as a call may
+    /// carry. Those that cannot be read are told apart, and hold up none.
+    fn due_schedules_after<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        after: Option<DuePlace>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<DueSchedules>>;
+    /// The first schedules whose next slot has come; see [`due_schedules_after`](Self::due_schedules_after).
+    fn due_schedules<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<DueSchedules>> {
+        self.due_schedules_after(queue, None, limit)
+    }
     /// Fires slots: adds each one's job and moves its schedule on, in one step, and only where the schedule still stands at the slot and
     /// revision told. So whoever asks, and however often, each slot fires once. A depth limit does not hold these jobs back.
     ///
     /// The items of a call are carried out in order; one may go on where one before it has moved its schedule.
     fn fire<'a>(&'a self, queue: &'a QueueName, fires: Vec<Fire>) -> BoxFuture<'a, Result<FireReply>>;
+    /// Waits until a slot after `from` has come, be it one of a schedule that is put meanwhile; or until `until`. Slots that have come before
+    /// are no reason to end: whoever waits has looked at them. May end early.
+    fn wait_due_after<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        from: Millis,
+        until: Millis,
+    ) -> BoxFuture<'a, Result<()>>;
     /// Waits until a schedule is due, be it one that is put meanwhile; or until `until`. May end early.
-    fn wait_due<'a>(&'a self, queue: &'a QueueName, until: Millis) -> BoxFuture<'a, Result<()>>;
+    fn wait_due<'a>(&'a self, queue: &'a QueueName, until: Millis) -> BoxFuture<'a, Result<()>> {
+        self.wait_due_after(queue, 0, until)
+    }
 }
 
 /// All roles together, and the end.

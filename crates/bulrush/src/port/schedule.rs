@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::model::{JobId, Millis, ScheduleSpec, ScheduleView};
+use bytes::Bytes;
+
+use crate::model::{JobId, Millis, NewJob, ScheduleSpec, ScheduleView, UnreadableSchedule};
 
 use super::OutboxEntry;
 
@@ -21,7 +23,7 @@ pub enum Put {
 pub struct PutReply {
     /// Whether anything has changed.
     pub outcome: PutOutcome,
-    /// The schedule as it stands; none where it was removed or is somebody else's.
+    /// The schedule as it stands; none where it was removed, is somebody else's, or is a default that cannot be read.
     pub schedule: Option<ScheduleView>,
 }
 
@@ -71,8 +73,21 @@ pub struct DueSchedules {
     pub now: Millis,
     /// The schedules, by slot.
     pub due: Vec<ScheduleView>,
+    /// Those between them that are due and cannot be read.
+    pub unreadable: Vec<UnreadableSchedule>,
     /// The slot of the next one after those, due or not.
     pub next: Option<Millis>,
+    /// Where those after these begin, if more are due.
+    pub more: Option<DuePlace>,
+}
+
+/// A place among the schedules of a queue by slot, behind one that was read. It stays good while schedules come, go and move on.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DuePlace {
+    /// The slot at which the last one stood.
+    pub(crate) slot: Millis,
+    /// Its id, which is any bytes where somebody else has written it.
+    pub(crate) id: Bytes,
 }
 
 /// A slot that is to fire. What is needed of the schedule comes along, so that a backend need not understand it.
@@ -93,6 +108,11 @@ pub struct Fire {
 }
 
 impl Fire {
+    /// The job of the slot that fires.
+    pub(crate) fn job(&self) -> Option<NewJob> {
+        self.fires.map(|slot| self.spec.slot_job(slot))
+    }
+
     /// What it adds to a call: items and bytes of payload.
     pub(crate) fn load(&self) -> (usize, usize) {
         (1, self.fires.map_or(0, |_| self.spec.job.data.len()))

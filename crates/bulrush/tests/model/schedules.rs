@@ -13,6 +13,10 @@ pub enum Act {
         ask: Ask,
         once: bool,
     },
+    PutAll {
+        asks: Vec<Ask>,
+        once: bool,
+    },
     Change {
         n: u8,
         what: u8,
@@ -78,6 +82,8 @@ pub fn act() -> impl Strategy<Value = Act> {
             data,
         });
     prop_oneof![
+        2 => (prop::collection::vec(ask.clone(), 0..5), prop::bool::weighted(0.2))
+            .prop_map(|(asks, once)| Act::PutAll { asks, once }),
         5 => (ask, prop::bool::weighted(0.2)).prop_map(|(ask, once)| Act::Put { ask, once }),
         2 => (0..4_u8, 0..3_u8).prop_map(|(n, what)| Act::Change { n, what }),
         8 => (0..5_usize).prop_map(|limit| Act::Tick { limit }),
@@ -132,6 +138,14 @@ pub fn spec(ask: &Ask, now: Millis, origin: Millis) -> ScheduleSpec {
 pub fn put(spec: ScheduleSpec, once: bool, now: Millis) -> Command {
     let first = spec.first_slot(now).expect("the model uses good expressions");
     Command::PutSchedule(Box::new(spec), first, if once { Put::Once } else { Put::Always })
+}
+
+/// The command that puts them all.
+pub fn put_all(specs: Vec<ScheduleSpec>, once: bool, now: Millis) -> Command {
+    let first = |spec: &ScheduleSpec| spec.first_slot(now).expect("the model uses good expressions");
+    let asked =
+        specs.into_iter().map(|spec| (first(&spec), spec)).map(|(first, spec)| (spec, first)).collect();
+    Command::PutSchedules(asked, if once { Put::Once } else { Put::Always })
 }
 
 pub fn change(what: u8) -> ScheduleChange {

@@ -8,7 +8,7 @@ use bulrush::model::{JobId, Millis, QueueConfig, QueueName, SchedulePage, Scope}
 use bulrush::port::{Fire, Fired};
 
 use crate::facts::Store;
-use crate::schedules::{Act, change, forged, id, put, spec};
+use crate::schedules::{Act, change, forged, id, put, put_all, spec};
 use crate::world::START;
 
 /// One thing that happens.
@@ -60,6 +60,13 @@ impl Timetable {
                 drop(self.core.apply(put, self.clock));
                 assert_eq!(self.all(), there, "what is put again changes nothing");
             }
+            Act::PutAll { asks, once } => {
+                let before = self.all();
+                let specs = asks.iter().map(|ask| spec(ask, now, START)).collect();
+                if self.core.apply(put_all(specs, *once, now), self.clock).is_err() {
+                    assert_eq!(self.all(), before, "all or none");
+                }
+            }
             Act::Change { n, what } => {
                 let view = self.core.schedule(&Scope::All, &id(*n));
                 let first = view.and_then(|view| view.slot_after(now).expect("it is understood"));
@@ -67,9 +74,19 @@ impl Timetable {
                 self.core.apply(command, self.clock).expect("it can be changed");
             }
             Act::Tick { limit } => {
-                let due = self.core.due_schedules(*limit, self.clock);
-                let fires =
-                    due.due.iter().flat_map(|view| fires_of(view, due.now).expect("it is understood"));
+                let whole = self.core.due_schedules(None, 1_000, self.clock);
+                let (mut after, mut seen) = (None, Vec::new());
+                loop {
+                    let page = self.core.due_schedules(after.as_ref(), *limit, self.clock);
+                    seen.extend(page.due);
+                    after = page.more;
+                    if after.is_none() {
+                        break;
+                    }
+                }
+                assert_eq!(seen, whole.due, "page by page");
+                seen.truncate((*limit).max(1));
+                let fires = seen.iter().flat_map(|view| fires_of(view, whole.now).expect("it is understood"));
                 self.fire(fires.collect());
             }
             Act::Again { pick } => {
@@ -125,8 +142,8 @@ impl Timetable {
         assert_eq!(built.verify(0, false).findings, [], "the queue built anew");
         assert_eq!(built.list_schedules(&Scope::All, None, 1_000), self.all());
         assert_eq!(
-            built.due_schedules(1_000, self.clock).due,
-            self.core.due_schedules(1_000, self.clock).due
+            built.due_schedules(None, 1_000, self.clock).due,
+            self.core.due_schedules(None, 1_000, self.clock).due
         );
     }
 }

@@ -184,7 +184,13 @@ impl Pair {
                 Reply::ChangeSchedules(backend.change_schedules(name, &Scope::All, ids, change).await?)
             }
             Command::Fire(fires) => Reply::Fire(backend.fire(name, fires).await?),
-            Command::DueSchedules(limit) => Reply::DueSchedules(backend.due_schedules(name, limit).await?),
+            Command::PutSchedules(asked, put) => {
+                let specs = asked.into_iter().map(|(spec, _)| spec).collect();
+                Reply::PutSchedules(backend.put_schedules(name, &Scope::All, specs, put).await?)
+            }
+            Command::DueSchedules(after, limit) => {
+                Reply::DueSchedules(backend.due_schedules_after(name, after, limit).await?)
+            }
             Command::ListSchedules(after, limit) => {
                 Reply::ListSchedules(backend.list_schedules(name, &Scope::All, after, limit).await?)
             }

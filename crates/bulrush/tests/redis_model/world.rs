@@ -169,7 +169,7 @@ impl<'a> World<'a> {
         for queue in 0..QUEUES {
             self.seen.everything(&mut self.pair, queue).await?;
             self.apply(queue, Command::ListSchedules(None, 1_000)).await?;
-            self.apply(queue, Command::DueSchedules(1_000)).await?;
+            self.apply(queue, Command::DueSchedules(None, 1_000)).await?;
         }
         Ok(())
     }
@@ -217,6 +217,10 @@ impl<'a> World<'a> {
                 let put = schedules::put(schedules::spec(ask, now, START), *once, now);
                 self.apply(queue, put).await?;
             }
+            Act::PutAll { asks, once } => {
+                let specs = asks.iter().map(|ask| schedules::spec(ask, now, START)).collect();
+                self.apply(queue, schedules::put_all(specs, *once, now)).await?;
+            }
             Act::Change { n, what } => {
                 let first = view(&self.pair, *n).and_then(|view| view.slot_after(now).ok().flatten());
                 let change =
@@ -224,10 +228,17 @@ impl<'a> World<'a> {
                 self.apply(queue, change).await?;
             }
             Act::Tick { limit } => {
-                let answer = self.apply(queue, Command::DueSchedules(*limit)).await?;
-                let Some(Ok(Reply::DueSchedules(due))) = answer else { return Ok(()) };
-                let fires = due.due.iter().flat_map(|view| fires_of(view, due.now).unwrap_or_default());
-                self.fire(queue, fires.collect()).await?;
+                let mut after = None;
+                loop {
+                    let answer = self.apply(queue, Command::DueSchedules(after, *limit)).await?;
+                    let Some(Ok(Reply::DueSchedules(due))) = answer else { return Ok(()) };
+                    let fires = due.due.iter().flat_map(|view| fires_of(view, due.now).unwrap_or_default());
+                    self.fire(queue, fires.collect()).await?;
+                    after = due.more;
+                    if after.is_none() {
+                        break;
+                    }
+                }
             }
             Act::Again { pick } => {
                 let fired = &self.fired[queue];

@@ -11,8 +11,8 @@ use bulrush::model::{
     QueueName, Rollup, ScheduleId, SchedulePage, ScheduleSpec, ScheduleView, Scope, Taken, Token, WorkerId,
 };
 use bulrush::port::{
-    AddReply, AdminCommand, AdminReply, AdminResult, Backend, BoxFuture, Delivery, DueSchedules, Enqueue,
-    Explanation, Fire, FireReply, Fired, Inspect, Maintain, Maintained, OutboxEntry, Put, PutReply,
+    AddReply, AdminCommand, AdminReply, AdminResult, Backend, BoxFuture, Delivery, DuePlace, DueSchedules,
+    Enqueue, Explanation, Fire, FireReply, Fired, Inspect, Maintain, Maintained, OutboxEntry, Put, PutReply,
     QueueInfo, Renew, RenewReply, Result, Resume, ResumeReply, ScheduleChange, ScheduleResult, Schedules,
     Settled, Step, StepReply, Update, VerifyPage, Work, WorkerState,
 };
@@ -363,12 +363,12 @@ impl Inspect for Door {
 
 impl Schedules for Door {
     reads! {
-        put_schedule(scope: &'a Scope, spec: ScheduleSpec, put: Put) -> PutReply;
+        put_schedules(scope: &'a Scope, specs: Vec<ScheduleSpec>, put: Put) -> Vec<PutReply>;
         change_schedules(scope: &'a Scope, ids: Vec<ScheduleId>, change: ScheduleChange) -> Vec<ScheduleResult>;
         get_schedules(scope: &'a Scope, ids: Vec<ScheduleId>) -> Vec<Option<ScheduleView>>;
         list_schedules(scope: &'a Scope, after: Option<ScheduleId>, limit: usize) -> SchedulePage;
-        due_schedules(limit: usize) -> DueSchedules;
-        wait_due(until: Millis) -> ();
+        due_schedules_after(after: Option<DuePlace>, limit: usize) -> DueSchedules;
+        wait_due_after(from: Millis, until: Millis) -> ();
     }
     fn fire<'a>(&'a self, queue: &'a QueueName, mut fires: Vec<Fire>) -> BoxFuture<'a, Result<FireReply>> {
         Box::pin(async move {

@@ -11,8 +11,8 @@ use bulrush::model::{
     ScheduleId, SchedulePage, ScheduleSpec, ScheduleView, Scope,
 };
 use bulrush::port::{
-    AddReply, AdminCommand, AdminReply, Backend, BoxFuture, DueSchedules, Enqueue, Explanation, Fire,
-    FireReply, Inspect, Maintain, Maintained, OutboxEntry, Put, PutReply, QueueInfo, Renew, RenewReply,
+    AddReply, AdminCommand, AdminReply, Backend, BoxFuture, DuePlace, DueSchedules, Enqueue, Explanation,
+    Fire, FireReply, Inspect, Maintain, Maintained, OutboxEntry, Put, PutReply, QueueInfo, Renew, RenewReply,
     Result, Resume, ResumeReply, ScheduleChange, ScheduleResult, Schedules, Settled, Step, StepReply, Update,
     VerifyPage, Work, WorkerState,
 };
@@ -231,16 +231,17 @@ impl Maintain for Kept {
 }
 
 impl Schedules for Kept {
-    fn put_schedule<'a>(
+    fn put_schedules<'a>(
         &'a self,
         q: &'a QueueName,
         scope: &'a Scope,
-        spec: ScheduleSpec,
+        specs: Vec<ScheduleSpec>,
         put: Put,
-    ) -> BoxFuture<'a, Result<PutReply>> {
+    ) -> BoxFuture<'a, Result<Vec<PutReply>>> {
         self.run(q, move |core, now| {
-            let first = spec.first_slot(core.latest(now))?;
-            core.put_schedule(scope, spec, first, put, now)
+            let now_there = core.latest(now);
+            let firsts: Vec<_> = specs.iter().map(|spec| spec.first_slot(now_there).ok().flatten()).collect();
+            core.put_schedules(scope, specs, &firsts, put, now)
         })
     }
     fn change_schedules<'a>(
@@ -251,8 +252,7 @@ impl Schedules for Kept {
         change: ScheduleChange,
     ) -> BoxFuture<'a, Result<Vec<ScheduleResult>>> {
         self.run(q, move |core, now| {
-            let first = |view: &ScheduleView, now| view.slot_after(now).ok().flatten();
-            core.change_schedules(scope, &ids, change, first, now)
+            core.change_schedules(scope, &ids, change, ScheduleView::slot_after, now)
         })
     }
     fn get_schedules<'a>(
@@ -272,16 +272,26 @@ impl Schedules for Kept {
     ) -> BoxFuture<'a, Result<SchedulePage>> {
         self.run(q, move |core, _| Ok(core.list_schedules(scope, after.as_ref(), limit)))
     }
-    fn due_schedules<'a>(&'a self, q: &'a QueueName, limit: usize) -> BoxFuture<'a, Result<DueSchedules>> {
-        self.run(q, move |core, now| Ok(core.due_schedules(limit, now)))
+    fn due_schedules_after<'a>(
+        &'a self,
+        q: &'a QueueName,
+        after: Option<DuePlace>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<DueSchedules>> {
+        self.run(q, move |core, now| Ok(core.due_schedules(after.as_ref(), limit, now)))
     }
     fn fire<'a>(&'a self, q: &'a QueueName, fires: Vec<Fire>) -> BoxFuture<'a, Result<FireReply>> {
         self.run(q, move |core, now| core.fire(&fires, now))
     }
-    fn wait_due<'a>(&'a self, queue: &'a QueueName, until: Millis) -> BoxFuture<'a, Result<()>> {
+    fn wait_due_after<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        from: Millis,
+        until: Millis,
+    ) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             // Nobody rings here: whoever waits looks again soon.
-            let next = self.cell(queue).state().0.next_slot().unwrap_or(until);
+            let next = self.cell(queue).state().0.next_slot(from).unwrap_or(until);
             let soon = self.clock.now() + 1_000;
             self.clock.sleep_until(next.min(until).min(soon)).await;
             Ok(())

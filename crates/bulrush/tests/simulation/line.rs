@@ -10,10 +10,10 @@ use bulrush::model::{
     Rollup, ScheduleId, SchedulePage, ScheduleSpec, ScheduleView, Scope,
 };
 use bulrush::port::{
-    AddReply, AdminCommand, AdminReply, Backend, BoxFuture, DueSchedules, Enqueue, Error, Explanation, Fire,
-    FireReply, Inspect, Maintain, Maintained, OutboxEntry, Put, PutReply, QueueInfo, Renew, RenewReply,
-    Result, Resume, ResumeReply, ScheduleChange, ScheduleResult, Schedules, Settled, Step, StepReply, Update,
-    VerifyPage, Work, WorkerState,
+    AddReply, AdminCommand, AdminReply, Backend, BoxFuture, DuePlace, DueSchedules, Enqueue, Error,
+    Explanation, Fire, FireReply, Inspect, Maintain, Maintained, OutboxEntry, Put, PutReply, QueueInfo,
+    Renew, RenewReply, Result, Resume, ResumeReply, ScheduleChange, ScheduleResult, Schedules, Settled, Step,
+    StepReply, Update, VerifyPage, Work, WorkerState,
 };
 use tokio::time::sleep;
 
@@ -296,17 +296,17 @@ impl Maintain for Line {
 }
 
 impl Schedules for Line {
-    fn put_schedule<'a>(
+    fn put_schedules<'a>(
         &'a self,
         queue: &'a QueueName,
         scope: &'a Scope,
-        spec: ScheduleSpec,
+        specs: Vec<ScheduleSpec>,
         put: Put,
-    ) -> BoxFuture<'a, Result<PutReply>> {
+    ) -> BoxFuture<'a, Result<Vec<PutReply>>> {
         let (queue, scope) = (queue.clone(), scope.clone());
         Box::pin(self.write(move |backend| {
-            let (queue, scope, spec) = (queue.clone(), scope.clone(), spec.clone());
-            Box::pin(async move { backend.put_schedule(&queue, &scope, spec, put).await })
+            let (queue, scope, specs) = (queue.clone(), scope.clone(), specs.clone());
+            Box::pin(async move { backend.put_schedules(&queue, &scope, specs, put).await })
         }))
     }
     fn change_schedules<'a>(
@@ -325,14 +325,19 @@ impl Schedules for Line {
     reads! {
         get_schedules(scope: &'a Scope, ids: Vec<ScheduleId>) -> Vec<Option<ScheduleView>>;
         list_schedules(scope: &'a Scope, after: Option<ScheduleId>, limit: usize) -> SchedulePage;
-        due_schedules(limit: usize) -> DueSchedules;
+        due_schedules_after(after: Option<DuePlace>, limit: usize) -> DueSchedules;
     }
     writes! { fire(fires: Vec<Fire>) -> FireReply; }
 
-    fn wait_due<'a>(&'a self, queue: &'a QueueName, until: Millis) -> BoxFuture<'a, Result<()>> {
+    fn wait_due_after<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        from: Millis,
+        until: Millis,
+    ) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             self.read(Box::pin(async { Ok(()) })).await?;
-            let answer = self.store.backend.wait_due(queue, until).await;
+            let answer = self.store.backend.wait_due_after(queue, from, until).await;
             self.process.runs().await;
             if self.store.is_away() { Err(cut()) } else { answer }
         })

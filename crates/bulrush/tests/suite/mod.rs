@@ -293,6 +293,13 @@ macro_rules! conformance_suite {
                 a_schedule_makes_its_queue_and_a_refused_one_does_not,
                 many_tickers_fire_each_slot_once,
                 a_thousand_schedules_due_at_once_all_fire,
+                what_is_due_is_read_on_behind_a_place_that_stays_good,
+                many_schedules_are_put_all_or_none,
+                a_wait_behind_slots_that_have_come_ends_with_the_next_one,
+                schedules_that_cannot_be_fired_hold_up_no_other,
+                a_schedule_that_is_refused_spares_its_neighbours_in_the_same_call,
+                a_ticker_tells_of_each_of_its_queues_and_of_all,
+                a_schedule_that_catches_up_skips_and_replaces_within_one_call,
             }
             scope: {
                 a_scope_admits_its_owner_s_jobs_and_nobody_else_s,

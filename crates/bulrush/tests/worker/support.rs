@@ -12,10 +12,10 @@ use bulrush::model::{
     Rollup, ScheduleId, SchedulePage, ScheduleSpec, ScheduleView, Scope,
 };
 use bulrush::port::{
-    AddReply, AdminCommand, AdminReply, Backend, BoxFuture, DueSchedules, Enqueue, Error, Explanation, Fire,
-    FireReply, Inspect, Maintain, Maintained, OutboxEntry, Put, PutReply, QueueInfo, Renew, RenewReply,
-    Result, Resume, ResumeReply, ScheduleChange, ScheduleResult, Schedules, Settled, Step, StepReply, Update,
-    VerifyPage, Work, WorkerState,
+    AddReply, AdminCommand, AdminReply, Backend, BoxFuture, DuePlace, DueSchedules, Enqueue, Error,
+    Explanation, Fire, FireReply, Inspect, Maintain, Maintained, OutboxEntry, Put, PutReply, QueueInfo,
+    Renew, RenewReply, Result, Resume, ResumeReply, ScheduleChange, ScheduleResult, Schedules, Settled, Step,
+    StepReply, Update, VerifyPage, Work, WorkerState,
 };
 use bulrush::{Client, Job, Queue, WorkerOptions};
 use serde::{Deserialize, Serialize};
@@ -324,13 +324,13 @@ impl Maintain for Probe {
 
 impl Schedules for Probe {
     passed_on! {
-        put_schedule(scope: &'a Scope, spec: ScheduleSpec, put: Put) -> PutReply;
+        put_schedules(scope: &'a Scope, specs: Vec<ScheduleSpec>, put: Put) -> Vec<PutReply>;
         change_schedules(scope: &'a Scope, ids: Vec<ScheduleId>, change: ScheduleChange) -> Vec<ScheduleResult>;
         get_schedules(scope: &'a Scope, ids: Vec<ScheduleId>) -> Vec<Option<ScheduleView>>;
         list_schedules(scope: &'a Scope, after: Option<ScheduleId>, limit: usize) -> SchedulePage;
-        due_schedules(limit: usize) -> DueSchedules;
+        due_schedules_after(after: Option<DuePlace>, limit: usize) -> DueSchedules;
         fire(fires: Vec<Fire>) -> FireReply;
-        wait_due(until: Millis) -> ();
+        wait_due_after(from: Millis, until: Millis) -> ();
     }
 }
 

@@ -10,8 +10,8 @@ use bulrush::model::{
     ScheduleId, SchedulePage, ScheduleSpec, ScheduleView, Scope,
 };
 use bulrush::port::{
-    AddReply, AdminCommand, AdminReply, Backend, BoxFuture, DueSchedules, Enqueue, Explanation, Fire,
-    FireReply, Inspect, Maintain, Maintained, OutboxEntry, Put, PutReply, QueueInfo, Renew, RenewReply,
+    AddReply, AdminCommand, AdminReply, Backend, BoxFuture, DuePlace, DueSchedules, Enqueue, Explanation,
+    Fire, FireReply, Inspect, Maintain, Maintained, OutboxEntry, Put, PutReply, QueueInfo, Renew, RenewReply,
     Result, Resume, ResumeReply, ScheduleChange, ScheduleResult, Schedules, Settled, Step, StepReply, Update,
     VerifyPage, Work, WorkerState,
 };
@@ -169,14 +169,14 @@ impl Maintain for Mute {
 }
 
 impl Schedules for Mute {
-    fn put_schedule<'a>(
+    fn put_schedules<'a>(
         &'a self,
         queue: &'a QueueName,
         scope: &'a Scope,
-        spec: ScheduleSpec,
+        specs: Vec<ScheduleSpec>,
         put: Put,
-    ) -> BoxFuture<'a, Result<PutReply>> {
-        self.inner.put_schedule(queue, scope, spec, put)
+    ) -> BoxFuture<'a, Result<Vec<PutReply>>> {
+        self.inner.put_schedules(queue, scope, specs, put)
     }
     fn change_schedules<'a>(
         &'a self,
@@ -204,18 +204,24 @@ impl Schedules for Mute {
     ) -> BoxFuture<'a, Result<SchedulePage>> {
         self.inner.list_schedules(queue, scope, after, limit)
     }
-    fn due_schedules<'a>(
+    fn due_schedules_after<'a>(
         &'a self,
         queue: &'a QueueName,
+        after: Option<DuePlace>,
         limit: usize,
     ) -> BoxFuture<'a, Result<DueSchedules>> {
-        self.inner.due_schedules(queue, limit)
+        self.inner.due_schedules_after(queue, after, limit)
     }
     fn fire<'a>(&'a self, queue: &'a QueueName, fires: Vec<Fire>) -> BoxFuture<'a, Result<FireReply>> {
         self.inner.fire(queue, fires)
     }
-    fn wait_due<'a>(&'a self, queue: &'a QueueName, until: Millis) -> BoxFuture<'a, Result<()>> {
-        self.inner.wait_due(queue, until)
+    fn wait_due_after<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        from: Millis,
+        until: Millis,
+    ) -> BoxFuture<'a, Result<()>> {
+        self.inner.wait_due_after(queue, from, until)
     }
 }
 

@@ -159,9 +159,28 @@ pub(super) fn put_delivered(cmd: &mut Cmd, queue: &QueueName, settings: &Setting
     cmd.write_arg(job.spec.id.as_bytes());
     put_hash(&mut buffer, job);
     cmd.write_arg(&buffer);
+    put_record(cmd, queue, settings, job, &mut buffer);
+}
+
+/// Appends the job of a slot, behind what `head` tells of the slot: with that the hash of its owner, then its id, its record and what else a
+/// script must know of it. `head` is used up.
+pub(super) fn put_slot_job(
+    cmd: &mut Cmd,
+    queue: &QueueName,
+    settings: &Settings,
+    job: &NewJob,
+    head: &mut Vec<u8>,
+) {
+    put_hash(head, job);
+    cmd.write_arg(head);
+    cmd.write_arg(job.spec.id.as_bytes());
+    put_record(cmd, queue, settings, job, head);
+}
+
+fn put_record(cmd: &mut Cmd, queue: &QueueName, settings: &Settings, job: &NewJob, buffer: &mut Vec<u8>) {
     buffer.clear();
-    put_new(&mut buffer, &job.spec, priority_of(job, settings), !job.children.is_empty());
-    cmd.write_arg(&buffer);
+    put_new(buffer, &job.spec, priority_of(job, settings), !job.children.is_empty());
+    cmd.write_arg(buffer);
     let mut parts = Parts::default();
     match job.when {
         When::Now | When::After(0) => {}

@@ -35,12 +35,12 @@
 //! | 27 | `logn` | hash | id → log lines in all, of the last run, that run | update | with its record |
 //! | 28 | `log:` | prefix, list | a job's kept log lines, oldest left | update | with its record |
 //! | 29 | `roll:` | prefix, hash | roll-ups: `roll:m<hour>` by the minute, `roll:h<day>` by the hour | renew | their own expiry |
-//! | 30 | `sch` | hash | schedule → how it stands (`schedule.rs`) | put_schedule, change_schedules, fire | its removal, obliterate |
-//! | 31 | `schd` | hash | schedule → what is asked for | put_schedule | with `sch` |
+//! | 30 | `sch` | hash | schedule → how it stands (`schedule.rs`) | put_schedules, change_schedules, fire | its removal, obliterate |
+//! | 31 | `schd` | hash | schedule → what is asked for | put_schedules | with `sch` |
 //! | 32 | `schx` | zset | schedules that stand at a slot, score that slot, ms | with `sch` | when they stand at none |
-//! | 33 | `schi` | zset | all schedules, score 0, to be read by id | put_schedule | with `sch` |
+//! | 33 | `schi` | zset | all schedules, score 0, to be read by id | put_schedules | with `sch` |
 //! | 34 | `schn` | stream | one entry: a slot that became the first of all | with `schx` | obliterate |
-//! | 35 | `schk` | set | default schedules that were asked for | put_schedule | obliterate |
+//! | 35 | `schk` | set | default schedules that were asked for | put_schedules | obliterate |
 //!
 //! A wait that is given up is ended by an element in a list of its own, `wake:` and a number that only this wait has: the wait pops it, and
 //! if it has ended by itself the list expires within seconds.

@@ -33,7 +33,7 @@ pub(super) enum Script {
     Logs,
     Maintain,
     Page,
-    PutSchedule,
+    PutSchedules,
     Renew,
     Repair,
     Resume,
@@ -55,7 +55,7 @@ impl Script {
                 | Self::Configure
                 | Self::Deliver
                 | Self::Fire
-                | Self::PutSchedule
+                | Self::PutSchedules
                 | Self::Step
         )
     }
@@ -77,7 +77,7 @@ const SCRIPTS: [(Script, &str); 23] = [
     (Script::Logs, include_str!("lua/logs.lua")),
     (Script::Maintain, include_str!("lua/maintain.lua")),
     (Script::Page, include_str!("lua/page.lua")),
-    (Script::PutSchedule, include_str!("lua/put_schedule.lua")),
+    (Script::PutSchedules, include_str!("lua/put_schedules.lua")),
     (Script::Renew, include_str!("lua/renew.lua")),
     (Script::Repair, include_str!("lua/repair.lua")),
     (Script::Resume, include_str!("lua/resume.lua")),

@@ -248,7 +248,7 @@ fn what_the_records_themselves_get_wrong_is_found_and_left_to_people() {
 #[test]
 fn a_schedule_that_is_listed_elsewhere_than_it_stands_is_found_and_listed_anew() {
     let core = is_found_and_mended(8, |core| core.timetable.due.clear());
-    assert_eq!(core.next_slot(), Some(NOW + 1_000));
+    assert_eq!(core.next_slot(0), Some(NOW + 1_000));
     is_found_and_mended(8, |core| {
         core.timetable.due.insert((NOW, schedule()));
     });
@@ -266,6 +266,6 @@ fn a_schedule_that_must_not_fire_and_stands_at_a_slot_is_found_and_stopped() {
         }]
     {
         let core = is_found_and_mended(8, damage);
-        assert_eq!(core.next_slot(), None);
+        assert_eq!(core.next_slot(0), None);
     }
 }

@@ -9,7 +9,7 @@ use bulrush::model::{
     ScheduleSpec, ScheduleView, Scope,
 };
 use bulrush::port::{
-    AdminCommand, Error, Fire, Fired, Put, PutOutcome, PutReply, ScheduleChange, ScheduleResult,
+    AdminCommand, DueSchedules, Error, Fire, Fired, Put, PutOutcome, PutReply, ScheduleChange, ScheduleResult,
 };
 use bulrush::{Ticker, TickerOptions, fires_of};
 
@@ -780,4 +780,285 @@ pub async fn a_thousand_schedules_due_at_once_all_fire(rig: &Rig) {
     assert_eq!(rig.info().await.counts.waiting, 1_000);
     let stats = ticker.shutdown().await;
     assert_eq!((stats.errors, stats.stale, stats.missed, stats.lateness.count()), (0, 0, 0, 1_000));
+}
+
+/// What is due, page by page of `limit`; `between` happens after each page.
+async fn due_pages(
+    queue: &Queue,
+    limit: usize,
+    mut between: impl AsyncFnMut(&DueSchedules),
+) -> Vec<(Millis, String)> {
+    let (mut seen, mut after) = (Vec::new(), None);
+    loop {
+        let page = queue.backend.due_schedules_after(&queue.name, after, limit).await;
+        let page = page.expect("schedules can be read");
+        assert!(page.due.len() <= limit && page.unreadable.is_empty());
+        let place = |view: &ScheduleView| (view.state.next.expect("it is due"), view.id().to_string());
+        seen.extend(page.due.iter().map(place));
+        between(&page).await;
+        after = page.more;
+        if after.is_none() {
+            return seen;
+        }
+    }
+}
+
+pub async fn what_is_due_is_read_on_behind_a_place_that_stays_good(rig: &Rig) {
+    for n in (0..40).rev() {
+        put(rig, every(&format!("same{n:02}"), 5_000).anchor(START)).await;
+    }
+    for n in 0..9 {
+        put(rig, every(&format!("n{n}"), 1_000 + n)).await;
+    }
+    put(rig, every("later", 6_000)).await;
+    rig.advance(5_000);
+    let whole = due_pages(rig, 1_000, async |page| {
+        assert_eq!((page.next, page.more.is_none()), (Some(START + 6_000), true));
+    })
+    .await;
+    assert_eq!((whole.len(), whole.is_sorted()), (49, true));
+    for limit in [1, 7, 48, 49] {
+        assert_eq!(due_pages(rig, limit, async |_| {}).await, whole, "{limit}");
+    }
+    // Whatever becomes of those that were read, the rest is read once.
+    let mut round = 0;
+    let moved = due_pages(rig, 7, async |page| {
+        round += 1;
+        let text = |at: usize| page.due[at % page.due.len()].id().to_string();
+        match round % 3 {
+            0 => drop(change(rig, &text(6), ScheduleChange::Remove).await),
+            1 => drop(change(rig, &text(6), ScheduleChange::Disable).await),
+            _ => {
+                let fires = page.due.iter().flat_map(|view| fires_of(view, page.now).expect("understood"));
+                fire(rig, fires.collect()).await;
+            }
+        }
+        put(rig, every(&format!("a{round}"), 1_000)).await;
+    })
+    .await;
+    assert_eq!(moved, whole);
+}
+
+pub async fn many_schedules_are_put_all_or_none(rig: &Rig) {
+    let many = |n: u64| (0..n).map(|n| every(&format!("s{n}"), 5_000 + n)).collect::<Vec<_>>();
+    let put_all = async |specs, put| rig.backend.put_schedules(&rig.name, &Scope::All, specs, put).await;
+    assert_eq!(put_all(Vec::new(), Put::Always).await.expect("nothing can be put"), []);
+    assert_eq!(rig.backend.queues().await.expect("queues can be listed"), []);
+    let bad = |at: usize, bad: ScheduleSpec| {
+        let mut specs = many(9);
+        specs[at] = bad;
+        specs
+    };
+    put(rig, every("s7", 9_000)).await;
+    let before = view(rig, "s7").await;
+    for (at, spec) in [
+        (8, every("bad", 1)),
+        (3, cron("bad", "no")),
+        (4, cron("bad", "0 0 31 2 *")),
+        (5, every("bad", 5_000).end(rig.now() + 4)),
+        (8, every("s1", 5_000)),
+    ] {
+        let id = spec.id.clone();
+        let refused = put_all(bad(at, spec), Put::Always).await;
+        assert!(
+            matches!(&refused, Err(Error::SchedulePut { schedule, .. }) if *schedule == id),
+            "{refused:?}"
+        );
+    }
+    let bound = rig.info().await.config.bounds.call_items as u64;
+    let refused = put_all(many(bound + 1), Put::Always).await;
+    assert!(matches!(refused, Err(Error::Bound(_))), "{refused:?}");
+    assert_eq!(view(rig, "s7").await, before);
+    assert_eq!(
+        rig.backend.list_schedules(&rig.name, &Scope::All, None, 99).await.expect("read").schedules.len(),
+        1
+    );
+
+    let outcomes = |replies: &[PutReply]| replies.iter().map(|reply| reply.outcome).collect::<Vec<_>>();
+    let replies = put_all(many(9), Put::Always).await.expect("they can be put");
+    let mut expected = vec![PutOutcome::New; 9];
+    expected[7] = PutOutcome::Changed;
+    assert_eq!(outcomes(&replies), expected);
+    for (n, reply) in replies.iter().enumerate() {
+        assert_eq!(reply.schedule, Some(view(rig, &format!("s{n}")).await));
+    }
+    let again = put_all(many(9), Put::Always).await.expect("they can be put");
+    assert_eq!(outcomes(&again), [PutOutcome::Same; 9]);
+    assert!(again.iter().zip(&replies).all(|(again, first)| again.schedule == first.schedule));
+    // As defaults, the new one alone is made, and of somebody else's none.
+    let defaults = put_all(many(10), Put::Once).await.expect("they can be put");
+    expected = vec![PutOutcome::Known; 9];
+    expected.push(PutOutcome::New);
+    assert_eq!(outcomes(&defaults), expected);
+    let ada = Scope::Owner(Owner { tenant: "a".into(), user: "ada".into() });
+    let hers = ["s1", "hers"].map(|text| every(text, 5_000).owner("a", "ada")).into();
+    let replies =
+        rig.backend.put_schedules(&rig.name, &ada, hers, Put::Always).await.expect("it is answered");
+    assert_eq!(outcomes(&replies), [PutOutcome::Taken, PutOutcome::New]);
+    // All of them are there, and fire.
+    rig.advance(5_010);
+    let fired = tick(rig).await;
+    assert_eq!(fired.iter().filter(|fired| matches!(fired, Fired::Added(_))).count(), 11);
+}
+
+pub async fn a_wait_behind_slots_that_have_come_ends_with_the_next_one(rig: &Rig) {
+    put(rig, every("old", 1_000)).await;
+    put(rig, every("next", 90_000)).await;
+    rig.advance(2_000);
+    let wait = |from: Millis| {
+        let (backend, name, until) = (rig.backend.clone(), rig.name.clone(), rig.now() + 600_000);
+        tokio::spawn(async move { backend.wait_due_after(&name, from, until).await })
+    };
+    let ends = async |wait: tokio::task::JoinHandle<Result<(), Error>>| {
+        let ended = tokio::time::timeout(Duration::from_secs(20), wait).await.expect("it ends");
+        ended.expect("it does not panic").expect("it can wait");
+    };
+    let rest = async || {
+        for _ in 0..200 {
+            tokio::task::yield_now().await;
+        }
+    };
+    // From before its slot on it is a reason to end; from then on it is none.
+    ends(wait(START)).await;
+    let waiting = wait(rig.now());
+    rest().await;
+    assert!(!waiting.is_finished());
+    rig.advance(88_000);
+    ends(waiting).await;
+    // Nor does it keep the news of a sooner one away.
+    let waiting = wait(rig.now());
+    rest().await;
+    assert!(!waiting.is_finished());
+    put(rig, every("sooner", 5_000)).await;
+    rig.advance(5_000);
+    ends(waiting).await;
+    // Another job at a slot that has come is worth a look.
+    let waiting = wait(rig.now());
+    rest().await;
+    put(rig, every("old", 1_000).jitter_ms(1)).await;
+    ends(waiting).await;
+}
+
+/// Schedules with a payload larger than the queue takes by now.
+async fn put_unable(queue: &Queue, specs: impl IntoIterator<Item = ScheduleSpec>) {
+    let mut specs: Vec<ScheduleSpec> = specs.into_iter().collect();
+    specs.iter_mut().for_each(|spec| spec.job.data = vec![b'x'; 200].into());
+    for specs in specs.chunks(1_000) {
+        let put = queue.backend.put_schedules(&queue.name, &Scope::All, specs.to_vec(), Put::Always).await;
+        put.expect("they can be put");
+    }
+    queue.configure(|config| config.bounds.data_bytes = 100).await;
+}
+
+pub async fn schedules_that_cannot_be_fired_hold_up_no_other(rig: &Rig) {
+    // More than one call reads, all before the others.
+    let unable = |n: u64| every(&format!("a{n:04}"), 1_000);
+    put_unable(rig, (0..1_100).map(unable)).await;
+    for n in 0..20 {
+        put(rig, every(&format!("good{n:02}"), 1_000 + n)).await;
+    }
+    let ticker = Ticker::start(&rig.backend, [rig.name.clone()], TickerOptions { batch: 400 });
+    for round in 1..=3 {
+        rig.advance(1_100);
+        eventually("every other slot fires", async || {
+            let stats = ticker.stats();
+            if stats.fired == 20 * round && stats.unable == 1_100 && stats.even_at == Some(rig.now()) {
+                Ok(())
+            } else {
+                Err(format!("{stats:?}"))
+            }
+        })
+        .await;
+    }
+    assert_eq!(view(rig, "a0000").await.state.next, Some(START + 1_000), "its slot is kept");
+    // One that is changed, and one that is removed.
+    put(rig, unable(3)).await;
+    change(rig, "a0004", ScheduleChange::Remove).await;
+    eventually("it fires at once", async || {
+        let (stats, fired) = (ticker.stats(), view(rig, "a0003").await.state.fired);
+        if fired == 1 && stats.unable == 1_098 { Ok(()) } else { Err(format!("{fired} {stats:?}")) }
+    })
+    .await;
+    let stats = ticker.shutdown().await;
+    assert_eq!((stats.errors, stats.fired), (0, 61));
+}
+
+pub async fn a_schedule_that_is_refused_spares_its_neighbours_in_the_same_call(rig: &Rig) {
+    let catching_up = |text: &str| every(text, 1_000).missed(Missed::All { max: 1_000 });
+    put_unable(rig, ["b", "d"].map(catching_up)).await;
+    for text in ["a", "c", "e"] {
+        put(rig, catching_up(text)).await;
+    }
+    // A call takes less than a ticker gives.
+    rig.configure(|config| config.bounds.call_items = 7).await;
+    rig.advance(30_000);
+    let ticker = Ticker::start(&rig.backend, [rig.name.clone()], TickerOptions::default());
+    eventually("all that can fire does", async || {
+        let stats = ticker.stats();
+        if (stats.fired, stats.unable) == (90, 2) { Ok(()) } else { Err(format!("{stats:?}")) }
+    })
+    .await;
+    for (text, fired) in [("a", 30), ("b", 0), ("c", 30), ("d", 0), ("e", 30)] {
+        assert_eq!(view(rig, text).await.state.fired, fired, "{text}");
+    }
+    assert_eq!(slots(rig, "c").await, (1..=30).map(|n| n * 1_000).collect::<Vec<_>>());
+    assert_eq!(ticker.shutdown().await.missed, 0);
+}
+
+pub async fn a_ticker_tells_of_each_of_its_queues_and_of_all(rig: &Rig) {
+    let (other, empty) = (rig.queue("other"), rig.queue("zempty"));
+    put_unable(rig, ["a", "b"].map(|text| every(text, 1_000))).await;
+    put_unable(&other, ["a"].map(|text| every(text, 1_000))).await;
+    put(rig, every("good", 1_000)).await;
+    put(&other, every("good", 1_000)).await;
+    put(&other, every("more", 1_000)).await;
+    let names = [rig.name.clone(), other.name.clone(), empty.name.clone(), rig.name.clone()];
+    let ticker = Ticker::start(&rig.backend, names.clone(), TickerOptions::default());
+    rig.advance(1_000);
+    eventually("all that can fire does", async || {
+        let queues = ticker.queues();
+        let seen: Vec<_> = queues.iter().map(|(name, stats)| (name, stats.fired, stats.unable)).collect();
+        let expected = vec![(&names[0], 1, 2), (&names[1], 2, 1), (&names[2], 0, 0)];
+        if seen == expected { Ok(()) } else { Err(format!("{seen:?}")) }
+    })
+    .await;
+    eventually("the queues that fire are even", async || {
+        let evens: Vec<_> = ticker.queues().into_iter().map(|(_, stats)| stats.even_at).collect();
+        if evens[..2] == [Some(rig.now()); 2] && evens[2].is_some() {
+            Ok(())
+        } else {
+            Err(format!("{evens:?}"))
+        }
+    })
+    .await;
+    let (all, queues) = (ticker.stats(), ticker.queues());
+    assert_eq!((all.fired, all.unable, all.lateness.count()), (3, 3, 3));
+    assert_eq!(all.even_at, queues.iter().filter_map(|(_, stats)| stats.even_at).min());
+    assert_eq!(ticker.shutdown().await.fired, 3);
+}
+
+pub async fn a_schedule_that_catches_up_skips_and_replaces_within_one_call(rig: &Rig) {
+    let catching_up = |text: &str| every(text, 1_000).missed(Missed::All { max: 9 });
+    put(rig, catching_up("skip").overlap(Overlap::Skip)).await;
+    put(rig, catching_up("replace").overlap(Overlap::Replace)).await;
+    put(rig, catching_up("allow")).await;
+    rig.advance(3_000);
+    let mut fired = tick(rig).await;
+    fired.retain(|fired| *fired != Fired::Skipped);
+    assert_eq!(fired.len(), 7, "of three slots one, three and three: {fired:?}");
+    let states = async |text: &str| jobs_of(rig, text).await.iter().map(JobView::state).collect::<Vec<_>>();
+    assert_eq!(states("skip").await, [JobState::Waiting]);
+    assert_eq!(states("replace").await, [JobState::Cancelled, JobState::Cancelled, JobState::Waiting]);
+    assert_eq!(states("allow").await, [JobState::Waiting; 3]);
+    assert_eq!((view(rig, "skip").await.state.skipped, rig.info().await.counts.waiting), (2, 5));
+    // They run in the order in which they were added.
+    let taken: Vec<Millis> = rig
+        .hand(1)
+        .take(9)
+        .await
+        .iter()
+        .map(|job| job.spec.schedule.as_ref().map_or(0, |slot| slot.slot))
+        .collect();
+    assert_eq!(taken.len(), 5);
+    assert_eq!(taken.iter().filter(|slot| **slot == START + 3_000).count(), 2);
 }

@@ -14,6 +14,7 @@
 -- @include part_job.lua
 -- @include part_groups.lua
 -- @include part_moves.lua
+-- @include part_schedule.lua
 local got = call('HMGET', KEYS[1], 'cfg', 'n')
 open(got[1], got[2])
 if cfg.version ~= tonumber(ARGV[1]) then return moved_on() end
@@ -58,11 +59,7 @@ end
 
 local function cancel(j)
   if j.active then
-    local flags = byte(j.active, 15)
-    if band(flags, 1) == 0 then
-      call('HSET', KEYS[18], j.id, sub(j.active, 1, 14) .. char(flags + 1) .. sub(j.active, 16))
-      n.cancels = n.cancels + 1
-    end
+    request_cancel(j)
     return 'R'
   elseif j.state == WAITING or j.state == DELAYED or j.state == PARENT_WAITS then
     cancel_now(j)
@@ -356,12 +353,7 @@ elseif command == 'obliterate' then
   if not more then n.tombs, n.dtombs = 0, 0 end
   if not more then
     local left = limit - changed
-    for _, id in ipairs(left > 0 and call('ZRANGE', KEYS[33], 0, left - 1) or {}) do
-      call('HDEL', KEYS[30], id)
-      call('HDEL', KEYS[31], id)
-      call('ZREM', KEYS[32], id)
-      call('ZREM', KEYS[33], id)
-    end
+    for _, id in ipairs(left > 0 and call('ZRANGE', KEYS[33], 0, left - 1) or {}) do drop_schedule(id) end
     more = call('ZCARD', KEYS[33]) > 0
     if not more then call('DEL', KEYS[30], KEYS[31], KEYS[32], KEYS[34], KEYS[35]) end
   end

@@ -281,6 +281,14 @@ local function cancel_children(j)
     end
   end
 end
+-- Asks a job that runs to stop.
+local function request_cancel(j)
+  local flags = byte(j.active, 15)
+  if band(flags, 1) == 0 then
+    call('HSET', KEYS[18], j.id, sub(j.active, 1, 14) .. char(flags + 1) .. sub(j.active, 16))
+    n.cancels = n.cancels + 1
+  end
+end
 -- Cancels a job that does not run.
 local function cancel_now(j)
   cancel_children(j)

@@ -141,16 +141,21 @@ local function mend()
     end
   elseif what == 'schedule' then
     local id = ARGV[2]
-    local s = call('HEXISTS', KEYS[31], id) == 1 and load_schedule(id)
-    if s then
+    local s, raw = load_schedule(id)
+    local half = not raw or call('HEXISTS', KEYS[31], id) == 0
+    if not half and not s then
+      -- Another version may be able to read it.
+      done = 0
+    elseif not half then
       if band(s.flags, ENABLED) == 0 or s.limit > 0 and s.fired >= s.limit then s.next = 0 end
       stand(s, s.next)
       save_schedule(s)
       call('ZADD', KEYS[33], 0, id)
+      done = 1
     else
       drop_schedule(id)
+      done = 1
     end
-    done = 1
   elseif what == 'worker' then
     call('ZADD', KEYS[22], 'NX', int(now), ARGV[2])
     done = 1

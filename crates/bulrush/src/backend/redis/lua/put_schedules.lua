@@ -1,0 +1,77 @@
+#!lua
+-- put_schedules.lua: makes schedules be as they are asked for, all or none, as core/schedule.rs does. Which slot comes first is told by who asks.
+-- Why a script: what is there must be compared and replaced in one step, or two who put at once could both move its slot.
+-- Safe to repeat: what is there as it is asked for stays as it is.
+-- KEYS   all, as in every script (keys.rs)
+-- ARGV   1 version of the settings the call was checked with   2 whose schedules they may be: `a` anybody's, `t` a tenant's, `o` an owner's
+--        3 tenant   4 user   5 1 as defaults, once ever, or 0   6 n   then for each: id, flags, first slot or 0, anchor, end or 0, limit or 0,
+--        owner or '', timing, the rest. No id comes twice (the adapter sees to it)
+-- Reply  [now ms, a row each: letter (N new, C changed, S same, K known default, T taken), state or false, definition where it is not as it was
+--        asked for, or false], or ['never', place], or ['spent', place, jobs added], or ['cfg', settings, version]: nothing was changed
+-- Cost   O(log s) a schedule, s = schedules of the queue
+-- @include part_state.lua
+-- @include part_schedule.lua
+local got = call('HMGET', KEYS[1], 'cfg', 'n')
+open(got[1], got[2])
+if cfg.version ~= tonumber(ARGV[1]) then return moved_on() end
+local scope, tenant, user, once, total = ARGV[2], ARGV[3], ARGV[4], ARGV[5] == '1', tonumber(ARGV[6])
+local EACH = 9
+local rows, makes = {}, {}
+
+-- First all are looked at, then all are written.
+for i = 1, total do
+  local at = 7 + (i - 1) * EACH
+  local id, flags, first, limit = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]), tonumber(ARGV[at + 5])
+  local old, raw = load_schedule(id)
+  -- Whose one is that cannot be read is not known, and how it stood neither: it is begun anew.
+  if raw and not admits(old and old.owner or '', scope, tenant, user) then
+    rows[i] = { 'T', false, false }
+  elseif once and (raw or call('SISMEMBER', KEYS[35], id) == 1) then
+    rows[i] = { 'K', old and raw or false, old and call('HGET', KEYS[31], id) or false }
+  else
+    local timing = ARGV[at + 7]
+    local definition = pack('>I4', #timing) .. timing .. ARGV[at + 8]
+    local was = old and call('HGET', KEYS[31], id) or ''
+    local keeps = old and #was >= 4 and band(old.flags, ENABLED) == band(flags, ENABLED) and sub(was, 5, 4 + unpack_struct('>I4', was)) == timing
+    if keeps and was == definition then
+      rows[i] = { 'S', raw, false }
+    else
+      if not keeps then
+        local fired = old and old.fired or 0
+        if limit > 0 and fired >= limit then return { 'spent', i, fired } end
+        if first == 0 then return { 'never', i } end
+      end
+      makes[#makes + 1] = { i, at, old, keeps, definition, raw and 'C' or 'N' }
+    end
+  end
+end
+
+for m = 1, #makes do
+  local i, at, old, keeps, definition, letter = unpack(makes[m])
+  local id, flags, first = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
+  -- A new one does not begin at 1: a late call to fire one of the same name that was removed must not fit.
+  local s = old or { id = id, revision = now - 1, next = 0, fired = 0, skipped = 0, missed = 0, last_slot = 0, created = now, last_job = '' }
+  if not keeps then s.anchor = tonumber(ARGV[at + 3]) end
+  s.flags, s.till, s.limit, s.owner, s.updated, s.revision = flags, tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5]), ARGV[at + 6], now, s.revision + 1
+  if not keeps then
+    stand(s, band(flags, ENABLED) ~= 0 and first or 0)
+  elseif s.next > 0 and s.next <= now then
+    -- As it was nobody may have been able to fire it.
+    tell_sooner(s.next)
+  end
+  local state = pack_schedule(s)
+  call('HSET', KEYS[30], id, state)
+  call('HSET', KEYS[31], id, definition)
+  call('ZADD', KEYS[33], 0, id)
+  rows[i] = { letter, state, false }
+end
+local changed = #makes > 0
+for i = 1, total do
+  local letter = rows[i][1]
+  if once and letter ~= 'T' and letter ~= 'S' then
+    call('SADD', KEYS[35], ARGV[7 + (i - 1) * EACH])
+    changed = true
+  end
+end
+if changed then call('HSET', KEYS[1], 'n', counters()) end
+return { now, rows }
