@@ -93,6 +93,11 @@ impl Core {
         if old.is_some_and(|old| *old.spec == spec) {
             return Ok(PutReply { outcome: PutOutcome::Same, schedule: self.schedule(scope, &id) });
         }
+        if let Put::At(revision) = put
+            && old.map(|old| old.state.revision) != revision
+        {
+            return Ok(PutReply { outcome: PutOutcome::Moved, schedule: self.schedule(scope, &id) });
+        }
         let keeps = old.is_some_and(|old| old.spec.has_timing_of(&spec));
         if !keeps {
             let fired = old.map_or(0, |old| old.state.fired);

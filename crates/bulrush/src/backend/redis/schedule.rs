@@ -124,7 +124,12 @@ fn put_spec(cmd: &mut Cmd, spec: &ScheduleSpec, first: Option<Millis>, now: Mill
         | on(spec.overlap == Overlap::Skip, flag::SKIPS)
         | on(spec.overlap == Overlap::Replace, flag::REPLACES);
     cmd.write_arg(spec.id.as_str().as_bytes());
-    put_number(cmd, u64::from(put == Put::Once));
+    match put {
+        Put::Always => cmd.write_arg(b"a"),
+        Put::Once => cmd.write_arg(b"o"),
+        // No schedule stands at 0.
+        Put::At(revision) => put_number(cmd, revision.unwrap_or(0)),
+    }
     for number in [
         u64::from(flags),
         first.unwrap_or(0),
@@ -244,6 +249,7 @@ impl Redis {
                     b"C" => PutOutcome::Changed,
                     b"S" => PutOutcome::Same,
                     b"K" => PutOutcome::Known,
+                    b"M" => PutOutcome::Moved,
                     b"T" => PutOutcome::Taken,
                     _ => return Err(strange("what became of a schedule")),
                 };

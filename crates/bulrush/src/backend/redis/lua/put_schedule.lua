@@ -4,9 +4,9 @@
 -- Safe to repeat: what is there as it is asked for stays as it is.
 -- KEYS   all, as in every script (keys.rs)
 -- ARGV   1 version of the settings the call was checked with   2 whose schedule it may be: `a` anybody's, `t` a tenant's, `o` an owner's   3 tenant
---        4 user   5 id   6 1 as a default, once ever, or 0   7 flags   8 first slot or 0   9 anchor   10 end or 0   11 limit or 0   12 owner or ''
+--        4 user   5 id   6 how: `a` always, `o` as a default, once ever, a number: only over that revision, 0 where there is none   7 flags   8 first slot or 0   9 anchor   10 end or 0   11 limit or 0   12 owner or ''
 --        13 timing   14 the rest
--- Reply  [now ms, letter (N new, C changed, S same, K known default, T taken), state or false, definition or false], or ['never'], or
+-- Reply  [now ms, letter (N new, C changed, S same, K known default, M moved, T taken), state or false, definition or false], or ['never'], or
 --        ['spent', jobs added], or ['cfg', settings, version]: nothing was changed
 -- Cost   O(log s), s = schedules of the queue
 -- @include part_state.lua
@@ -14,7 +14,7 @@
 local got = call('HMGET', KEYS[1], 'cfg', 'n')
 open(got[1], got[2])
 if cfg.version ~= tonumber(ARGV[1]) then return moved_on() end
-local id, once, flags, first, anchor, till, limit = ARGV[5], ARGV[6] == '1', tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
+local id, once, at, flags, first, anchor, till, limit = ARGV[5], ARGV[6] == 'o', tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
 local owner, timing, definition = ARGV[12], ARGV[13], pack('>I4', #ARGV[13]) .. ARGV[13] .. ARGV[14]
 local old = load_schedule(id)
 local function done(answer)
@@ -30,6 +30,7 @@ end
 local was = old and call('HGET', KEYS[31], id) or ''
 local keeps = old and band(old.flags, ENABLED) == band(flags, ENABLED) and sub(was, 5, 4 + unpack_struct('>I4', was)) == timing
 if keeps and was == definition then return answer('S') end
+if at and (old and old.revision or 0) ~= at then return answer('M') end
 if not keeps then
   local fired = old and old.fired or 0
   if limit > 0 and fired >= limit then return { 'spent', fired } end
