@@ -299,7 +299,7 @@ mod tests {
                 );
             }
         }
-        assert_eq!(prefixes.len(), 21);
+        assert_eq!(prefixes.len(), 22);
     }
 
     #[test]

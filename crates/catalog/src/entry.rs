@@ -59,6 +59,8 @@ pub enum Binary {
     Analytics,
     /// `bulrush-worker-forecast`: models.
     Forecast,
+    /// `bulrush-scheduler`: what becomes jobs of other queues.
+    Scheduler,
 }
 
 impl Binary {
@@ -69,6 +71,7 @@ impl Binary {
             Self::Competitor => "bulrush-worker-competitor",
             Self::Analytics => "bulrush-worker-analytics",
             Self::Forecast => "bulrush-worker-forecast",
+            Self::Scheduler => "bulrush-scheduler",
         }
     }
 }
@@ -104,6 +107,11 @@ impl JobKind {
     /// A kind whose payload type comes with its processor.
     pub const fn untyped(name: &'static str) -> Self {
         Self { name, prepare: None, hidden: &[] }
+    }
+
+    /// Whether its processor exists.
+    pub const fn is_implemented(&self) -> bool {
+        self.prepare.is_some()
     }
 }
 

@@ -27,8 +27,10 @@ pub mod jobs;
 mod overrides;
 mod payload;
 pub mod queues;
+pub mod schedules;
 mod span;
 mod suggest;
+mod zones;
 
 pub use catalog::{Catalog, Queue, UnknownJob, UnknownQueue};
 pub use entry::{Access, Alias, Binary, Growth, JobKind, Limits, QueueEntry, SeedVariables};
@@ -38,3 +40,4 @@ pub use payload::{
 };
 pub use span::{InvalidSpan, parse_span_ms};
 pub use suggest::nearest;
+pub use zones::nearest_zone;

@@ -7,13 +7,13 @@
 
 use std::sync::Arc;
 
+use bulrush_catalog::jobs::scrape_prices::declared_for;
 use bulrush_store::{EntityKind, NewEntity, Scope, Store, StoreError};
 use serde_json::Value;
 
 use crate::page::{PageRules, RulesError};
 
-/// Attributes of a competitor.
-const PROPERTIES: &str = "propertyIds";
+/// The attribute of a competitor that says how its page is read.
 const PAGE: &str = "page";
 /// Most competitors that are read for one property; the rest is left out, and the result says so.
 pub(crate) const COMPETITORS_MAX: usize = 50;
@@ -81,12 +81,7 @@ impl Competitor {
 
     /// The competitor that an entity is, if it competes with `property`.
     fn of_entity(entity: NewEntity, property: &str) -> Option<Self> {
-        let properties = entity.attributes.get(PROPERTIES)?;
-        let competes = match properties {
-            Value::String(one) => one == property,
-            Value::Array(several) => several.iter().any(|one| one.as_str() == Some(property)),
-            _ => false,
-        };
+        let competes = declared_for(&entity.attributes).any(|one| one == property);
         competes.then(|| {
             let page = entity.attributes.get(PAGE).unwrap_or(&Value::Null);
             let page = PageRules::from_json(page).map(Arc::new);

@@ -131,6 +131,16 @@ pub enum CompetitorStatus {
     Unreachable,
 }
 
+/// The properties that a competitor is declared for, by what is kept of it.
+pub fn declared_for(attributes: &Map<String, Value>) -> impl Iterator<Item = &str> {
+    let (one, several) = match attributes.get("propertyIds") {
+        Some(Value::String(one)) => (Some(one.as_str()), None),
+        Some(Value::Array(several)) => (None, Some(several)),
+        _ => (None, None),
+    };
+    one.into_iter().chain(several.into_iter().flatten().filter_map(Value::as_str))
+}
+
 fn prepare(
     data: &Map<String, Value>,
     caller: &Caller<'_>,
