@@ -102,6 +102,14 @@ impl Schedules {
         self.queue.backend().put_schedule(self.queue.name(), &self.scope, spec, Put::Once).await
     }
 
+    /// Makes a schedule be as it is asked for, only over one that stands at this revision; with none, only where there is none.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put).
+    pub async fn put_at(&self, spec: ScheduleSpec, revision: Option<u64>) -> Result<PutReply> {
+        self.queue.backend().put_schedule(self.queue.name(), &self.scope, spec, Put::At(revision)).await
+    }
+
     /// Removes a schedule; the jobs that it has added stay. Says whether it was there.
     ///
     /// # Errors

@@ -320,7 +320,7 @@ mod tests {
                 );
             }
         }
-        assert_eq!(prefixes.len(), 21);
+        assert_eq!(prefixes.len(), 22);
     }
 
     #[test]

@@ -60,6 +60,8 @@ pub enum Binary {
     Analytics,
     /// `bulrush-worker-forecast`: models.
     Forecast,
+    /// `bulrush-scheduler`: what becomes jobs of other queues.
+    Scheduler,
 }
 
 impl Binary {
@@ -70,6 +72,7 @@ impl Binary {
             Self::Competitor => "bulrush-worker-competitor",
             Self::Analytics => "bulrush-worker-analytics",
             Self::Forecast => "bulrush-worker-forecast",
+            Self::Scheduler => "bulrush-scheduler",
         }
     }
 }
@@ -122,6 +125,11 @@ impl JobKind {
     /// Has these jobs follow.
     pub const fn followed_by(self, follow_ups: &'static [FollowUp]) -> Self {
         Self { follow_ups, ..self }
+    }
+
+    /// Whether its processor exists.
+    pub const fn is_implemented(&self) -> bool {
+        self.prepare.is_some()
     }
 }
 

@@ -29,9 +29,11 @@ pub mod jobs;
 mod overrides;
 mod payload;
 pub mod queues;
+pub mod schedules;
 mod span;
 mod suggest;
 pub mod templates;
+mod zones;
 
 pub use catalog::{Catalog, Queue, UnknownJob, UnknownQueue};
 pub use entry::{Access, Alias, Binary, Growth, JobKind, Limits, QueueEntry, SeedVariables};
@@ -43,3 +45,4 @@ pub use payload::{
 pub use span::{InvalidSpan, parse_span_ms};
 pub use suggest::nearest;
 pub use templates::{JobTemplate, Placeholder};
+pub use zones::nearest_zone;

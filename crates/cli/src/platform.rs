@@ -9,6 +9,7 @@ use bulrush::port::Backend;
 use bulrush::{Client, backend};
 use bulrush_api::{ApiConfig, Deps, Server, Shared};
 use bulrush_catalog::Catalog;
+use bulrush_catalog::schedules::DefaultSchedule;
 use bulrush_outbound::{Exception, OutboundPolicy};
 use bulrush_sandbox::{Sandbox, SandboxConfig};
 use bulrush_scheduler::Scheduler;
@@ -42,6 +43,8 @@ pub struct Plan {
     pub api: ApiConfig,
     /// The queues.
     pub catalog: Catalog,
+    /// Schedules that are put once ever.
+    pub defaults: Vec<DefaultSchedule>,
     /// Makes and checks bearer tokens.
     pub tokens: TokenKeys,
     /// Seals secrets in payloads.
@@ -108,13 +111,17 @@ impl Platform {
             .and(competitor::start(&client, &pages(&store, plan.outbound, sandbox.as_ref())?, &settings));
 
         let catalog = Arc::new(plan.catalog);
-        let scheduler =
-            scheduler::start(&scheduler::Dependencies::new(backend.clone(), store.clone(), catalog.clone()));
+        let scheduler = scheduler::start(
+            &scheduler::Dependencies::new(backend.clone(), store.clone(), catalog.clone())
+                .with_defaults(plan.defaults),
+        );
+        let metrics = Metrics::new().context("the metrics cannot be set up")?;
+        metrics.registry().register(Box::new(scheduler.schedule_metrics()))?;
         let shared = Shared {
             catalog: catalog.clone(),
             tokens: Arc::new(plan.tokens),
             sealing,
-            metrics: Arc::new(Metrics::new().context("the metrics cannot be set up")?),
+            metrics: Arc::new(metrics),
             health: Health::new(),
             shutdown: shutdown.clone(),
         };

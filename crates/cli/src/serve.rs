@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use bulrush_api::ApiArgs;
+use bulrush_scheduler::ScheduleArgs;
 use bulrush_service::{DataDir, FilesArgs, Problems, Secret, Shutdown, args, telemetry};
 use clap::Args;
 
@@ -37,6 +38,8 @@ pub struct ServeArguments {
     #[command(flatten)]
     outbound: args::OutboundArgs,
     #[command(flatten)]
+    schedules: ScheduleArgs,
+    #[command(flatten)]
     telemetry: args::TelemetryArgs,
 }
 
@@ -50,6 +53,7 @@ pub async fn run(arguments: ServeArguments) -> anyhow::Result<()> {
     let sealing = arguments.seal.sealing(Some(data.seal_key()?), &mut problems);
     let outbound = arguments.outbound.policy(&mut problems);
     let catalog = args::catalog(settings(arguments.sandbox), &mut problems);
+    let defaults = catalog.as_ref().map(|catalog| arguments.schedules.defaults(catalog, &mut problems));
     let database = arguments.store.url(&mut problems);
     let files = arguments.files.place(&mut problems);
     problems.finish()?;
@@ -69,6 +73,7 @@ pub async fn run(arguments: ServeArguments) -> anyhow::Result<()> {
         files,
         api,
         catalog,
+        defaults: defaults.unwrap_or_default(),
         tokens,
         sealing,
         outbound,

@@ -3,12 +3,14 @@
 use std::net::SocketAddr;
 
 use bulrush_catalog::Catalog;
+use bulrush_catalog::schedules::DefaultSchedule;
+use bulrush_scheduler::ScheduleArgs;
 use bulrush_service::args::{self, EngineArgs, StoreArgs, TelemetryArgs};
 use bulrush_service::ops::{OpsArgs, OpsCommand};
 use bulrush_service::{ConfigError, Problems, Secret};
 use clap::Parser;
 
-/// Keeps queues in order and tells webhooks what happened. Any number of instances may run.
+/// Fires schedules, keeps queues in order and tells webhooks what happened. Any number of instances may run.
 #[derive(Debug, Parser)]
 #[command(name = "bulrush-scheduler", version)]
 pub(crate) struct Arguments {
@@ -22,6 +24,8 @@ pub(crate) struct Arguments {
     pub store: StoreArgs,
     #[command(flatten)]
     pub ops: OpsArgs,
+    #[command(flatten)]
+    pub schedules: ScheduleArgs,
 }
 
 /// A configuration that can be used.
@@ -31,6 +35,7 @@ pub(crate) struct Config {
     pub database: Secret,
     pub ops: Option<SocketAddr>,
     pub catalog: Catalog,
+    pub defaults: Vec<DefaultSchedule>,
 }
 
 impl Config {
@@ -57,12 +62,13 @@ impl Config {
             );
         }
         let catalog = args::catalog(environment, &mut problems);
+        let defaults = catalog.as_ref().map(|catalog| arguments.schedules.defaults(catalog, &mut problems));
         problems.finish()?;
         // Each of them is missing only with a problem noted, which ended the check above.
         let (Some(engine), Some(database), Some(catalog)) = (engine, database, catalog) else {
             return Err(ConfigError { problems: Vec::new() });
         };
-        Ok(Self { engine, database, ops: arguments.ops.ops, catalog })
+        Ok(Self { engine, database, ops: arguments.ops.ops, catalog, defaults: defaults.unwrap_or_default() })
     }
 }
 
@@ -72,12 +78,14 @@ mod tests {
 
     #[test]
     fn all_that_is_missing_or_wrong_is_told_at_once() {
-        let arguments = Arguments::try_parse_from(["x"]).unwrap();
+        let arguments = Arguments::try_parse_from(["x", "--schedules-zone", "Berlin"]).unwrap();
         let odd = [("BULRUSH_QUEUE_EXPORT_ATTEMPTS".to_owned(), "0".to_owned())];
         let text = Config::check_with(&arguments, odd).unwrap_err().to_string();
         for name in ["BULRUSH_ENGINE", "DATABASE_URL", "BULRUSH_QUEUE_EXPORT_ATTEMPTS"] {
             assert!(text.contains(name), "{name} is not in {text}");
         }
+        let text = Config::check_with(&arguments, []).unwrap_err().to_string();
+        assert!(text.contains("BULRUSH_SCHEDULES_ZONE") && text.contains("Europe/Berlin"), "{text}");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bulrush::port::Backend;
 use bulrush_catalog::Catalog;
+use bulrush_catalog::schedules::{DefaultSchedule, defaults};
 use bulrush_store::Store;
 
 /// What the scheduler works with. Cheap to clone.
@@ -16,14 +17,24 @@ pub struct Dependencies {
     pub store: Store,
     /// The queues.
     pub catalog: Arc<Catalog>,
+    /// Schedules that are put once ever.
+    pub defaults: Arc<[DefaultSchedule]>,
     /// How often what is done. The defaults but in tests.
     pub pace: Pace,
 }
 
 impl Dependencies {
-    /// The engine, the store, the queues, and the usual pace.
+    /// The engine, the store, the queues, the catalogue's schedules in UTC, and the usual pace.
     pub fn new(backend: Arc<dyn Backend>, store: Store, catalog: Arc<Catalog>) -> Self {
-        Self { backend, store, catalog, pace: Pace::default() }
+        // UTC is a zone, and a test puts them.
+        let defaults = defaults(&catalog, "UTC").unwrap_or_default().into();
+        Self { backend, store, catalog, defaults, pace: Pace::default() }
+    }
+
+    /// Puts these schedules once ever.
+    pub fn with_defaults(mut self, defaults: Vec<DefaultSchedule>) -> Self {
+        self.defaults = defaults.into();
+        self
     }
 
     /// Goes at another pace.

@@ -1,5 +1,5 @@
-//! What runs beside the workers, in any number of instances: queues are kept in order (`maintenance`), and webhooks are told what
-//! happened (`webhooks`).
+//! What runs beside the workers, in any number of instances: schedules are fired (`schedules`) and what they ask for each of many things is
+//! added (`fan_out`), queues are kept in order (`maintenance`), and webhooks are told what happened (`webhooks`).
 //!
 //! [`start`] runs all of it in the caller's process, so the binary beside this library and `bulrush serve` run the same code.
 //!
@@ -11,11 +11,16 @@
 //! - **A store that is away is waited for**, with pauses that grow and differ between instances.
 
 mod dependencies;
+mod fan_out;
 mod forgetting;
 mod maintenance;
 mod pause;
 mod scheduler;
+mod schedules;
+mod settings;
 mod webhooks;
 
 pub use dependencies::{Dependencies, Pace};
 pub use scheduler::{Scheduler, start};
+pub use schedules::ScheduleMetrics;
+pub use settings::ScheduleArgs;

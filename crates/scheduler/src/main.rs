@@ -37,8 +37,11 @@ async fn run(config: Config) -> anyhow::Result<()> {
         () = shutdown.begun() => return Ok(()),
     };
     log_engine(&*backend);
-    let mut scheduler = start(&Dependencies::new(backend.clone(), store.clone(), Arc::new(config.catalog)));
-    drop(told.set(Ops::of_workers(health.clone(), backend.clone(), store.clone(), Vec::new())?));
+    let deps = Dependencies::new(backend.clone(), store.clone(), Arc::new(config.catalog))
+        .with_defaults(config.defaults);
+    let mut scheduler = start(&deps);
+    let ops = Ops::of_workers(health.clone(), backend.clone(), store.clone(), scheduler.watched())?;
+    drop(told.set(ops.and_metrics(scheduler.schedule_metrics())?));
     health.set_phase(Phase::Ready);
     tracing::info!("scheduler started");
 

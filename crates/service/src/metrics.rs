@@ -311,7 +311,7 @@ mod tests {
         ] {
             assert!(text.lines().any(|l| l == line), "{line} is missing in\n{text}");
         }
-        assert_eq!(text.lines().filter(|l| l.starts_with("bullmq_queue_failed_jobs{")).count(), 21);
+        assert_eq!(text.lines().filter(|l| l.starts_with("bullmq_queue_failed_jobs{")).count(), 22);
         let unknown = metrics.render(None, None).unwrap();
         assert!(!unknown.contains("bullmq_queue_waiting_jobs{"), "what is not known is not told");
     }

@@ -8,6 +8,7 @@ use bulrush::clock::{Clock as _, SystemClock};
 use bulrush::model::QueueName;
 use bulrush::port::Inspect;
 use bulrush_store::Store;
+use prometheus::core::Collector;
 use prometheus::{Encoder as _, GaugeVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
 
 use crate::ops::{Alive, Ops, Scrape};
@@ -67,6 +68,18 @@ impl Ops {
         });
         Ok(Self { health, alive, metrics })
     }
+
+    /// The same with metrics of a program's own.
+    ///
+    /// # Errors
+    /// Names that Prometheus does not take.
+    pub fn and_metrics(mut self, own: impl Collector + 'static) -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        registry.register(Box::new(own))?;
+        let others = self.metrics;
+        self.metrics = Arc::new(move || others() + &text_of(&registry));
+        Ok(self)
+    }
 }
 
 /// How long ago a worker last heard from the engine.
@@ -106,11 +119,15 @@ fn scrape(workers: Vec<Watched>) -> prometheus::Result<Scrape> {
             counter.inc_by(worker.gauge.settled().saturating_sub(counter.get()));
             heard.with_label_values(&labels).set(age(worker).as_secs_f64());
         }
-        let mut text = Vec::new();
-        // Writing to memory does not fail, and what was gathered has names that Prometheus takes.
-        let _ = TextEncoder::new().encode(&registry.gather(), &mut text);
-        String::from_utf8(text).unwrap_or_default()
+        text_of(&registry)
     }))
+}
+
+fn text_of(registry: &Registry) -> String {
+    let mut text = Vec::new();
+    // Writing to memory does not fail, and what was gathered has names that Prometheus takes.
+    let _ = TextEncoder::new().encode(&registry.gather(), &mut text);
+    String::from_utf8(text).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::db::{DbRow, query};
 use crate::ids::now_ms;
-use crate::{EntityKind, NewEntity, Owner, Saved, Scope, Store, StoreError, WriteTx};
+use crate::{Entity, EntityKind, NewEntity, Owner, Saved, Scope, Store, StoreError, WriteTx};
 
 /// The attribute that says how its page is read.
 const PAGE: &str = "page";
@@ -171,6 +171,23 @@ impl<'s> Competitors<'s> {
             .await?
             .iter()
             .map(read)
+            .collect()
+    }
+
+    /// Up to `limit` properties that anybody competes with, whosever they are, in the order of their identifiers, after `after`.
+    pub async fn properties(&self, after: Option<&str>, limit: u32) -> Result<Vec<Entity>, StoreError> {
+        let sql = format!(
+            "SELECT {} FROM entities WHERE id IN \
+             (SELECT DISTINCT property FROM competitor_links WHERE property > $1 ORDER BY property LIMIT $2) ORDER BY id",
+            crate::entities::COLUMNS
+        );
+        query(sqlx::AssertSqlSafe(sql))
+            .bind(after.unwrap_or_default())
+            .bind(i64::from(limit))
+            .fetch_all(self.store.readers())
+            .await?
+            .iter()
+            .map(crate::entities::read)
             .collect()
     }
 

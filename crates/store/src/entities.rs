@@ -153,7 +153,7 @@ pub struct Entities<'s> {
     store: &'s Store,
 }
 
-const COLUMNS: &str = "id, tenant, owner, kind, name, latitude, longitude, country, time_zone, attributes, created_at, updated_at";
+pub(crate) const COLUMNS: &str = "id, tenant, owner, kind, name, latitude, longitude, country, time_zone, attributes, created_at, updated_at";
 
 /// How rows of this table are found and read.
 const ROWS: Scoped<Entity> = Scoped { table: "entities", columns: COLUMNS, read };
@@ -235,7 +235,7 @@ impl<'s> Entities<'s> {
     }
 }
 
-fn read(row: &DbRow) -> Result<Entity, StoreError> {
+pub(crate) fn read(row: &DbRow) -> Result<Entity, StoreError> {
     let kind: String = row.try_get("kind")?;
     let attributes: String = row.try_get("attributes")?;
     let place: (Option<f64>, Option<f64>) = (row.try_get("latitude")?, row.try_get("longitude")?);

@@ -225,7 +225,7 @@ async fn a_wrong_queue_name_says_how_queues_are_named() {
     assert_eq!(unknown.problem(404), "unknown_queue");
     let body = unknown.json();
     assert!(body["detail"].as_str().unwrap().contains("did you mean forecast?"), "{body}");
-    assert_eq!(body["queues"].as_array().unwrap().len(), 21);
+    assert_eq!(body["queues"].as_array().unwrap().len(), 22);
     for odd in ["Forecast", "a%20b", "%2e%2e%2fx", "%F0%9F%92%A9", &"x".repeat(64)] {
         let answer = api.post(Who::Ada, &format!("/api/v1/queues/{odd}/jobs"), &forecast()).await;
         assert_eq!(answer.problem(422), "invalid_queue_name", "{odd}");

@@ -315,7 +315,7 @@ async fn queues_tell_whole_numbers_to_administrators_and_everybody_their_own() {
         json!({"waiting": 1, "active": 0, "completed": 0, "failed": 0, "delayed": 0}),
         "seed 002's five counts and nothing else"
     );
-    assert_eq!(all["data"].as_object().unwrap().len(), 21);
+    assert_eq!(all["data"].as_object().unwrap().len(), 22);
     let stats = api.get(Who::Admin, "/api/v1/queues/forecast-queue/stats").await.expect(200);
     let keys: HashSet<&str> = stats["data"].as_object().unwrap().keys().map(String::as_str).collect();
     let wanted = ["queueName", "waiting", "active", "completed", "failed", "delayed", "isPaused", "total"];

@@ -78,7 +78,7 @@ async fn metrics_are_told_in_both_forms() {
     let json = open(&api, "/metrics/json").await.expect(200);
     assert!(json["timestamp"].as_str().unwrap().ends_with('Z'));
     let expected = json!({"waiting": 1, "active": 0, "completed": 0, "failed": 0, "delayed": 0});
-    assert_eq!((&json["queues"]["forecast"], json["queues"].as_object().unwrap().len()), (&expected, 21));
+    assert_eq!((&json["queues"]["forecast"], json["queues"].as_object().unwrap().len()), (&expected, 22));
 }
 
 #[tokio::test]

@@ -128,6 +128,10 @@ impl Core {
             Some(PutOutcome::Known)
         } else if old.is_some_and(|old| *old.spec == *spec) {
             Some(PutOutcome::Same)
+        } else if let Put::At(revision) = put
+            && old.map(|old| old.state.revision) != revision
+        {
+            Some(PutOutcome::Moved)
         } else {
             None
         }

@@ -16,6 +16,9 @@ pub enum Put {
     /// As a default, once ever: not over one that is there, nor again once it was removed. It is remembered which defaults were asked for,
     /// until the whole queue is obliterated.
     Once,
+    /// Over one that stands at this revision, and no other; with none, only where there is no schedule of this id. What is there as it is
+    /// asked for is fine at any revision, so that a repeat does no harm.
+    At(Option<u64>),
 }
 
 /// What became of a put.
@@ -38,6 +41,8 @@ pub enum PutOutcome {
     Same,
     /// A default that is there, or was there once; nothing was changed.
     Known,
+    /// It stands at another revision than was told, or is there, or is gone; nothing was changed.
+    Moved,
     /// Somebody else has a schedule of this id; nothing was changed.
     Taken,
 }

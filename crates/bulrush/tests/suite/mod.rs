@@ -274,6 +274,7 @@ macro_rules! conformance_suite {
                 what_is_put_as_it_is_changes_nothing,
                 another_job_keeps_the_slot_and_another_timing_counts_anew,
                 a_default_is_made_once_ever,
+                a_put_at_a_revision_changes_that_one_and_no_other,
                 a_disabled_schedule_stands_still_and_goes_on_from_the_moment_it_is_enabled,
                 of_missed_slots_as_many_fire_as_the_policy_says,
                 a_slot_is_skipped_while_the_last_job_has_not_ended,

@@ -4,6 +4,7 @@ mod analytics;
 mod competitor;
 mod enrichment;
 mod forecast;
+mod scheduler;
 
 use bulrush::model::{Keep, Retention};
 
@@ -36,7 +37,7 @@ const DEFAULT: Limits = Limits {
 pub(crate) const DEFAULT_ATTEMPTS: u32 = DEFAULT.attempts;
 
 /// Every queue of the platform.
-pub const ALL: [&QueueEntry; 21] = [
+pub const ALL: [&QueueEntry; 22] = [
     &enrichment::ENRICHMENT,
     &enrichment::SYNC,
     &enrichment::FEEDS,
@@ -58,4 +59,5 @@ pub const ALL: [&QueueEntry; 21] = [
     &forecast::OPTIMIZATION,
     &forecast::PREDICTION,
     &forecast::TRAINING,
+    &scheduler::FAN_OUT,
 ];

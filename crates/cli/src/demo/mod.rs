@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use bulrush_api::ApiConfig;
+use bulrush_catalog::schedules::defaults;
 use bulrush_outbound::OutboundPolicy;
 use bulrush_service::{
     DataDir, Problems, Role, Sealing, Secret, Shutdown, TokenKeys, TokenOptions, args, telemetry,
@@ -66,13 +67,15 @@ pub async fn run(mut arguments: DemoArguments) -> anyhow::Result<()> {
     let tokens = TokenKeys::new(&data.token_secret()?, TokenOptions::default())?;
     let token = mint(&tokens, USER, "default", Role::User, Duration::from_hours(24))?;
     let sealing = Sealing::new(&data.seal_key()?)?;
+    let catalog = catalog.context("no catalogue")?;
     let plan = Plan {
         data,
         engine: arguments.redis,
         database: None,
         files: None,
         api: ApiConfig { port: arguments.port, ..ApiConfig::default() },
-        catalog: catalog.context("no catalogue")?,
+        defaults: defaults(&catalog, "UTC")?,
+        catalog,
         tokens,
         sealing: Some(sealing),
         outbound: OutboundPolicy::default(),

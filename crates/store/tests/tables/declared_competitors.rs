@@ -42,6 +42,27 @@ async fn a_competitor_is_declared_once_for_each_property_and_read_by_its_owner(s
     assert_eq!(store.competitors().get(&ada().into(), "castle", "b").await.unwrap(), None);
 }
 
+async fn properties_that_somebody_competes_with_are_gone_through_each_once(store: &Store) {
+    let bob = Owner::new("acme", "bob");
+    for id in ["p1", "p2", "p3", "alone"] {
+        save(store, &property(id, if id == "p3" { bob.clone() } else { ada() })).await;
+    }
+    for (of, id) in [("p2", "a"), ("p1", "a"), ("p1", "b")] {
+        assert_eq!(declare(store, of, id).await, Declared::New);
+    }
+    assert_eq!(store.competitors().declare(&bob, "p3", &hotel("c"), 3).await.unwrap(), Declared::New);
+    let page = async |after, limit| -> Vec<(String, String)> {
+        let found = store.competitors().properties(after, limit).await.unwrap();
+        found.into_iter().map(|row| (row.entity.id, row.entity.owner.user)).collect()
+    };
+    let named = |all: &[(&str, &str)]| -> Vec<(String, String)> {
+        all.iter().map(|(id, user)| ((*id).to_owned(), (*user).to_owned())).collect()
+    };
+    assert_eq!(page(None, 2).await, named(&[("p1", "ada"), ("p2", "ada")]));
+    assert_eq!(page(Some("p2"), 2).await, named(&[("p3", "bob")]));
+    assert_eq!(page(Some("p3"), 2).await, []);
+}
+
 async fn what_is_one_too_many_or_somebody_else_s_is_not_declared(store: &Store) {
     save(store, &property("inn", ada())).await;
     let bob = Owner::new("acme", "bob");
@@ -196,6 +217,7 @@ async fn a_mean_of_days_needs_a_value_of_each(store: &Store) {
 
 on_each!(
     a_competitor_is_declared_once_for_each_property_and_read_by_its_owner,
+    properties_that_somebody_competes_with_are_gone_through_each_once,
     what_is_one_too_many_or_somebody_else_s_is_not_declared,
     a_competitor_goes_with_the_last_property_that_it_competes_with,
     the_latest_price_of_each_competitor_and_the_last_stays_are_found,

@@ -279,7 +279,12 @@ impl Redis {
             .checked(Via::Pool, Script::PutSchedules, at, check, |cmd, settings| {
                 cmd.write_arg_fmt(settings.version);
                 put_scope(cmd, scope);
-                put_number(cmd, u64::from(put == Put::Once));
+                match put {
+                    Put::Always => cmd.write_arg(b"a"),
+                    Put::Once => cmd.write_arg(b"o"),
+                    // No schedule stands at 0.
+                    Put::At(revision) => put_number(cmd, revision.unwrap_or(0)),
+                }
                 cmd.write_arg_fmt(specs.len());
                 for (spec, first) in specs.iter().zip(&firsts) {
                     put_spec(cmd, spec, *first, now);
@@ -408,13 +413,14 @@ fn read_put(
         b"C" => PutOutcome::Changed,
         b"S" => PutOutcome::Same,
         b"K" => PutOutcome::Known,
+        b"M" => PutOutcome::Moved,
         b"T" => PutOutcome::Taken,
         _ => return Err(strange("what became of a schedule")),
     };
     let schedule = match (outcome, state) {
         (PutOutcome::Taken, _) | (_, None) => None,
-        // It is no matter of this call whether a default that is there can be read.
-        (PutOutcome::Known, state) => {
+        // It is no matter of this call whether what is there can be read.
+        (PutOutcome::Known | PutOutcome::Moved, state) => {
             Row { id: spec.id.as_str().as_bytes().to_vec(), state, definition }.read(queue).ok()
         }
         (_, Some(state)) => {

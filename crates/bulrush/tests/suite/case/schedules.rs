@@ -258,6 +258,41 @@ pub async fn a_default_is_made_once_ever(rig: &mut Rig) {
     assert_eq!(put(rig, every("d", 5_000)).await, PutOutcome::New);
 }
 
+pub async fn a_put_at_a_revision_changes_that_one_and_no_other(rig: &mut Rig) {
+    let at = |spec, revision| try_put(rig, &Scope::All, spec, Put::At(revision));
+    let reply = at(every("s", 5_000), Some(7)).await.expect("it is answered");
+    assert_eq!((reply.outcome, reply.schedule), (PutOutcome::Moved, None), "there is none to change");
+    let made = at(every("s", 5_000), None).await.expect("it can be put");
+    assert_eq!(made.outcome, PutOutcome::New);
+    let first = made.schedule.expect("it is there").state.revision;
+    assert_eq!(
+        at(every("s", 5_000), None).await.expect("it can be put").outcome,
+        PutOutcome::Same,
+        "a repeat"
+    );
+    let reply = at(every("s", 6_000), None).await.expect("it is answered");
+    assert_eq!((reply.outcome, reply.schedule), (PutOutcome::Moved, Some(view(rig, "s").await)));
+    let reply = at(every("s", 6_000), Some(first)).await.expect("it can be put");
+    assert_eq!(reply.outcome, PutOutcome::Changed);
+    assert_eq!(
+        at(every("s", 6_000), Some(first)).await.expect("it can be put").outcome,
+        PutOutcome::Same,
+        "a repeat"
+    );
+    let reply = at(every("s", 7_000), Some(first)).await.expect("it is answered");
+    assert_eq!(reply.outcome, PutOutcome::Moved, "somebody has changed it");
+    assert_eq!(reply.schedule, Some(view(rig, "s").await));
+    rig.reopen().await;
+    let there = view(rig, "s").await;
+    assert_eq!(
+        (there.spec.recurrence.clone(), there.state.revision),
+        (every("s", 6_000).recurrence, first + 1)
+    );
+    change(rig, "s", ScheduleChange::Remove).await;
+    let reply = try_put(rig, &Scope::All, every("s", 7_000), Put::At(Some(first + 1))).await;
+    assert_eq!(reply.expect("it is answered").outcome, PutOutcome::Moved, "it is gone");
+}
+
 pub async fn a_disabled_schedule_stands_still_and_goes_on_from_the_moment_it_is_enabled(rig: &Rig) {
     put(rig, every("s", 1_000)).await;
     assert_eq!(change(rig, "s", ScheduleChange::Enable).await, ScheduleResult::Same);

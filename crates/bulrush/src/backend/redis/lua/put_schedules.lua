@@ -4,17 +4,17 @@
 -- Safe to repeat: what is there as it is asked for stays as it is.
 -- KEYS   all, as in every script (keys.rs)
 -- ARGV   1 version of the settings the call was checked with   2 whose schedules they may be: `a` anybody's, `t` a tenant's, `o` an owner's
---        3 tenant   4 user   5 1 as defaults, once ever, or 0   6 n   then for each: id, flags, first slot or 0, anchor, end or 0, limit or 0,
---        owner or '', timing, the rest. No id comes twice (the adapter sees to it)
--- Reply  [now ms, a row each: letter (N new, C changed, S same, K known default, T taken), state or false, definition where it is not as it was
---        asked for, or false], or ['never', place], or ['spent', place, jobs added], or ['cfg', settings, version]: nothing was changed
+--        3 tenant   4 user   5 how: `a` always, `o` as defaults, once ever, a number: only over that revision, 0 where there is none
+--        6 n   then for each: id, flags, first slot or 0, anchor, end or 0, limit or 0, owner or '', timing, the rest. No id comes twice (the adapter sees to it)
+-- Reply  [now ms, a row each: letter (N new, C changed, S same, K known default, M moved, T taken), state or false, definition where it is
+--        not as it was asked for, or false], or ['never', place], or ['spent', place, jobs added], or ['cfg', settings, version]: nothing was changed
 -- Cost   O(log s) a schedule, s = schedules of the queue
 -- @include part_state.lua
 -- @include part_schedule.lua
 local got = call('HMGET', KEYS[1], 'cfg', 'n')
 open(got[1], got[2])
 if cfg.version ~= tonumber(ARGV[1]) then return moved_on() end
-local scope, tenant, user, once, total = ARGV[2], ARGV[3], ARGV[4], ARGV[5] == '1', tonumber(ARGV[6])
+local scope, tenant, user, once, expected, total = ARGV[2], ARGV[3], ARGV[4], ARGV[5] == 'o', tonumber(ARGV[5]), tonumber(ARGV[6])
 local EACH = 9
 local rows, makes = {}, {}
 
@@ -35,6 +35,9 @@ for i = 1, total do
     local keeps = old and #was >= 4 and band(old.flags, ENABLED) == band(flags, ENABLED) and sub(was, 5, 4 + unpack_struct('>I4', was)) == timing
     if keeps and was == definition then
       rows[i] = { 'S', raw, false }
+    -- One that cannot be read stands at no revision that anybody was told.
+    elseif expected and (old and old.revision or raw and -1 or 0) ~= expected then
+      rows[i] = { 'M', old and raw or false, old and was or false }
     else
       if not keeps then
         local fired = old and old.fired or 0
