@@ -49,6 +49,10 @@ pub struct ApiConfig {
     pub rate_user: u32,
     /// The same for all users of one tenant together.
     pub rate_tenant: u32,
+    /// Schedules that one user may have.
+    pub schedules_user: usize,
+    /// How close two slots of a user's schedule may be; administrators go as far as the engine does.
+    pub schedule_interval: Duration,
     /// Streams of events that one user may have open.
     pub streams_user: usize,
     /// Streams of events of this process.
@@ -95,6 +99,8 @@ impl Default for ApiConfig {
             cors_origins: Vec::new(),
             rate_user: 200,
             rate_tenant: 1_000,
+            schedules_user: 1_000,
+            schedule_interval: Duration::from_mins(1),
             streams_user: 20,
             streams_max: 5_000,
             read_cache: Duration::ZERO,
@@ -147,6 +153,12 @@ pub struct ApiArgs {
     /// The same for all users of a tenant together.
     #[arg(long, env = "BULRUSH_API_RATE_TENANT", default_value_t = 1_000)]
     pub rate_tenant: u32,
+    /// Schedules that one user may have.
+    #[arg(long, env = "BULRUSH_API_SCHEDULES_USER", default_value_t = 1_000)]
+    pub schedules_user: usize,
+    /// How close two slots of a user's schedule may be; administrators are held to a second.
+    #[arg(long, env = "BULRUSH_API_SCHEDULE_INTERVAL", default_value = "1m")]
+    pub schedule_interval: String,
     /// Streams of events that one user may have open.
     #[arg(long, env = "BULRUSH_API_STREAMS_USER", default_value_t = 20)]
     pub streams_user: usize,
@@ -177,6 +189,8 @@ impl ApiArgs {
             "0" => Duration::ZERO,
             text => span("BULRUSH_API_READ_CACHE", text, Duration::ZERO),
         };
+        let schedule_interval =
+            span("BULRUSH_API_SCHEDULE_INTERVAL", &self.schedule_interval, defaults.schedule_interval);
         let shutdown_timeout =
             span("BULRUSH_API_SHUTDOWN_TIMEOUT", &self.shutdown_timeout, defaults.shutdown_timeout);
         if self.upload_max == 0 {
@@ -208,6 +222,8 @@ impl ApiArgs {
             cors_origins: self.cors_origins.clone(),
             rate_user: self.rate_user,
             rate_tenant: self.rate_tenant,
+            schedules_user: self.schedules_user,
+            schedule_interval,
             streams_user: self.streams_user,
             streams_max: self.streams_max,
             ..defaults

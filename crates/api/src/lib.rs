@@ -9,6 +9,7 @@
 //! - `http::route`: a route and its rule of access; `routes`: the list of all, from which server and document (`openapi`) are made.
 //!   `/api/v1` and the seeds' unversioned `/api` are the same handlers.
 //! - `jobs`: adding, reading, waiting, listing, managing, dead letters. `queues`: numbers and control. `live`: streams of events.
+//! - `schedules`: jobs that are added again and again by the clock.
 //! - `files`: uploads, price histories, enrichment and what came of it. `exports`: data as files. `webhooks`: addresses that are told.
 //!
 //! # Invariants
@@ -31,6 +32,7 @@ mod openapi;
 mod queues;
 mod reference;
 mod routes;
+mod schedules;
 mod server;
 mod state;
 mod webhooks;

@@ -6,7 +6,9 @@ use actix_web::{HttpResponse, ResponseError as _};
 use crate::http::Flavor;
 use crate::http::problem::Problem;
 use crate::http::route::{Route, mount};
-use crate::{competitors, exports, files, health, jobs, live, metrics, openapi, queues, webhooks, workers};
+use crate::{
+    competitors, exports, files, health, jobs, live, metrics, openapi, queues, schedules, webhooks, workers,
+};
 
 /// Every route, in the order in which addresses are compared: a fixed part before a parameter in its place.
 pub fn all() -> Vec<Route> {
@@ -19,6 +21,7 @@ pub fn all() -> Vec<Route> {
     routes.extend(jobs::trail::routes());
     routes.extend(jobs::read::routes());
     routes.extend(jobs::templates::routes());
+    routes.extend(schedules::routes());
     routes.extend(queues::numbers::routes());
     routes.extend(queues::control::routes());
     routes.extend(files::routes());

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use actix_web::http::StatusCode;
 use bulrush::model::QueueName;
-use bulrush::port::{Backend, Inspect, WorkerState};
+use bulrush::port::{Backend, Inspect, Schedules, WorkerState};
 use bulrush::{Producer, Reader};
 use bulrush_catalog::{Catalog, Queue, Sealer};
 use bulrush_service::{Health, Metrics, QueueSnapshot, Sealing, Shutdown, StorePool, TokenKeys};
@@ -51,6 +51,7 @@ pub struct Shared {
 pub struct Deps {
     desks: Arc<HashMap<QueueName, Desk>>,
     pub(crate) inspect: Arc<dyn Inspect>,
+    pub(crate) schedules: Arc<dyn Schedules>,
     pub(crate) backend: &'static str,
     pub(crate) store: Store,
     pub(crate) objects: Objects,
@@ -73,7 +74,8 @@ impl Deps {
             (name.clone(), Desk { producer, reader: Reader::new(backend.clone(), name.clone()) })
         };
         let desks = Arc::new(catalog.queues().iter().map(desk).collect());
-        Self { desks, inspect: backend.clone(), backend: backend.kind(), store, objects }
+        let (inspect, schedules) = (backend.clone(), backend.clone());
+        Self { desks, inspect, schedules, backend: backend.kind(), store, objects }
     }
 
     /// The desk of a queue of the catalogue.

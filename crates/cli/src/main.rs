@@ -10,6 +10,7 @@ mod key;
 mod migrate;
 mod platform;
 mod queue;
+mod schedule;
 mod secrets;
 mod serve;
 mod table;
@@ -44,6 +45,8 @@ enum Command {
     Job(job::JobArguments),
     /// List and run the jobs that the catalogue ships ready
     Template(template::TemplateArguments),
+    /// Look at schedules, put, run and remove them, and tell when they fire
+    Schedule(schedule::ScheduleArguments),
     /// Bring the tables of a database up to date
     Migrate(migrate::MigrateArguments),
     /// Say what is wrong with an engine's store and with a database, and how to put it right
@@ -66,6 +69,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Queue(arguments) => runtime()?.block_on(queue::run(arguments)),
         Command::Job(arguments) => runtime()?.block_on(job::run(arguments)),
         Command::Template(arguments) => runtime()?.block_on(template::run(arguments)),
+        Command::Schedule(arguments) => runtime()?.block_on(schedule::run(arguments)),
         Command::Migrate(arguments) => runtime()?.block_on(migrate::run(arguments)),
         Command::Doctor(arguments) => return Ok(runtime()?.block_on(doctor::run(arguments))),
         Command::Token(arguments) => token::run(arguments),

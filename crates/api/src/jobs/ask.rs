@@ -226,7 +226,8 @@ impl Checked<'_> {
     }
 }
 
-fn random() -> Result<u128, Problem> {
+/// 128 bits that nobody else has.
+pub fn random() -> Result<u128, Problem> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|error| Problem::unavailable(&error))?;
     Ok(u128::from_ne_bytes(bytes))

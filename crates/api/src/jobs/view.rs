@@ -9,6 +9,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::http::Flavor;
+use crate::schedules;
 
 /// A state in a response. The seeds' pollers stop at completed and failed only, so there a cancelled job is a failed one.
 pub fn state_word(state: JobState, flavor: Flavor) -> &'static str {
@@ -54,6 +55,17 @@ pub struct Detail<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(default)]
     tags: Vec<&'a str>,
+    /// The schedule that has added it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    schedule: Option<OfSchedule>,
+}
+
+/// Which slot of which schedule a job is of.
+#[derive(Debug, Serialize, JsonSchema)]
+struct OfSchedule {
+    id: String,
+    /// RFC 3339; the moment at which it was asked for, if somebody ran the schedule by hand.
+    slot: Option<String>,
 }
 
 /// Data or a result, byte for byte where nothing is hidden from it.
@@ -119,5 +131,9 @@ pub fn detail<'a>(job: &'a JobView, queue: &Queue, flavor: Flavor) -> Detail<'a>
         // The tenant in front is ours.
         group: spec.group.as_deref().map(|group| group.split_once('/').map_or(group, |(_, name)| name)),
         tags: spec.tags.iter().map(|tag| &**tag).collect(),
+        schedule: spec.schedule.as_ref().map(|of| OfSchedule {
+            id: schedules::id::write(queue, &of.schedule),
+            slot: schedules::view::moment(of.slot),
+        }),
     }
 }

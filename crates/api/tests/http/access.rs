@@ -25,6 +25,8 @@ fn body_of(operation: &Value) -> Option<Value> {
         "changeJob" => json!({"priority": 1}),
         "addExport" => json!({"format": "csv"}),
         "addWebhook" => json!({"url": "https://example.com/hook"}),
+        "addSchedule" => json!({"queue": "forecast", "cron": "0 3 * * *"}),
+        "enableSchedule" => json!({"enabled": true}),
         "addTemplate" | "changeTemplate" => json!({"name": "t", "queue": "forecast"}),
         _ => json!({}),
     })

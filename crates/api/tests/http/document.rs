@@ -111,12 +111,19 @@ async fn what_the_document_says_of_a_query_is_what_is_taken() {
     let job = api.add(Who::Ada, "forecast", &json!({"data": {}})).await;
     let hook = api.post(Who::Ada, "/api/v1/webhooks", &json!({"url": "https://example.com/hook"})).await;
     let hook = hook.expect(201)["webhook"]["id"].as_str().unwrap().to_owned();
+    let hourly = json!({"queue": "forecast", "every": "1h"});
+    let hourly = api.post(Who::Ada, "/api/v1/schedules", &hourly).await;
+    let hourly = hourly.expect(201)["schedule"]["id"].as_str().unwrap().to_owned();
     let document = api.get(Who::Admin, "/api/v1/openapi.json").await.expect(200);
     crate::competitors::property(&api, "inn").await;
     let mut bounds = 0;
     for (path, methods) in document["paths"].as_object().unwrap() {
         for (method, operation) in methods.as_object().unwrap() {
-            let id = if path.contains("/webhooks/") { &hook } else { &job };
+            let id = match path {
+                path if path.contains("/webhooks/") => &hook,
+                path if path.contains("/schedules/") => &hourly,
+                _ => &job,
+            };
             let place =
                 path.replace("{queue}", "forecast").replace("{id}", id).replace("{propertyId}", "inn");
             for parameter in operation["parameters"].as_array().into_iter().flatten() {

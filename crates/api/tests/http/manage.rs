@@ -322,7 +322,7 @@ async fn queues_tell_whole_numbers_to_administrators_and_everybody_their_own() {
     assert_eq!(keys, wanted.into());
     assert_eq!(stats["data"]["queueName"], "forecast-queue");
     let queues = api.get(Who::Ada, "/api/v1/queues").await.expect(200);
-    assert_eq!(queues["data"].as_array().unwrap().len(), 21);
+    assert_eq!(queues["data"].as_array().unwrap().len(), 22);
 }
 
 #[tokio::test]

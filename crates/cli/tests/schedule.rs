@@ -1,0 +1,123 @@
+//! Schedules from the command line.
+
+mod common;
+
+use common::{path, run, text};
+use serde_json::Value;
+
+fn lines(output: &std::process::Output) -> Vec<Value> {
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    text(&output.stdout).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+#[test]
+fn when_an_expression_fires_is_told_without_a_store() {
+    let next = run(&[
+        "schedule",
+        "next",
+        "--cron",
+        "30 2 * * *",
+        "--zone",
+        "Europe/Berlin",
+        "--json",
+        "--count",
+        "400",
+    ]);
+    let runs = lines(&next);
+    assert_eq!(runs.len(), 400);
+    // In a year there are two that are moved by the clock: one to 3 o'clock, and one that comes twice and fires once.
+    let moved: Vec<&str> = runs
+        .iter()
+        .map(|run| run["local"].as_str().expect("a text"))
+        .filter(|local| !local.contains("T02:30:00"))
+        .collect();
+    assert!(!moved.is_empty() && moved.iter().all(|local| local.contains("T03:00:00+02:00")), "{moved:?}");
+    let next =
+        run(&["schedule", "next", "--cron", "0 9 * * 1-5", "--zone", "America/New_York", "--count", "2"]);
+    assert!(next.status.success(), "{}", text(&next.stderr));
+    let shown = text(&next.stdout);
+    assert_eq!(shown.lines().count(), 2);
+    assert!(shown.contains("09:00:00 E") && shown.contains("UTC"), "{shown}");
+    for (arguments, word) in [
+        (vec!["--cron", "30 2 * *"], "five fields"),
+        (vec!["--cron", "0 0 30 2 *"], "never fire"),
+        (vec!["--cron", "0 2 * * *", "--zone", "Berlin"], "did you mean Europe/Berlin?"),
+        (vec!["--every", "soon"], "no length of time"),
+        (vec!["--every", "10ms"], "at least 1000 ms"),
+        (vec!["--cron", "@daily", "--count", "0"], "1 to 1000"),
+        (vec![], "--cron"),
+    ] {
+        let refused = run(&[&["schedule", "next"], arguments.as_slice()].concat());
+        assert!(!refused.status.success(), "{arguments:?}");
+        assert!(text(&refused.stderr).contains(word), "{arguments:?}: {}", text(&refused.stderr));
+    }
+}
+
+#[test]
+fn schedules_are_put_listed_run_disabled_and_removed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // An empty one: the store is made with the first schedule.
+    let data = path(folder.path());
+    let on = |arguments: &[&str]| run(&[&["schedule"], arguments, &["--data", data, "--json"]].concat());
+    let set = [
+        "set",
+        "forecast",
+        "nightly",
+        "--cron",
+        "30 2 * * *",
+        "--zone",
+        "Europe/Berlin",
+        "--with",
+        r#"{"productId":"p"}"#,
+        "--limit",
+        "9",
+        "--overlap",
+        "skip",
+    ];
+    let made = lines(&on(&set));
+    assert_eq!(made[0]["done"], "is made");
+    assert_eq!(made[0]["schedule"]["job"], "run-forecast", "the queue runs one kind");
+    assert_eq!(lines(&on(&set))[0]["done"], "is so already");
+    let owned = ["set", "export", "mine", "--every", "1h", "--owner", "acme/ada", "--disabled"];
+    assert_eq!(lines(&on(&owned))[0]["done"], "is made");
+
+    let all = lines(&on(&["ls"]));
+    let mut names: Vec<_> = all.iter().map(|one| (one["queue"].as_str(), one["name"].as_str())).collect();
+    names.sort_unstable();
+    assert_eq!(names, [(Some("export"), Some("mine")), (Some("forecast"), Some("nightly"))]);
+    assert_eq!(lines(&on(&["ls", "data-export"])).len(), 1);
+    let shown = run(&["schedule", "ls", "--data", data]);
+    let shown = text(&shown.stdout);
+    assert!(shown.contains("nightly") && shown.contains("acme/ada") && shown.contains("disabled"), "{shown}");
+
+    assert_eq!(lines(&on(&["next", "forecast", "nightly", "--count", "3"])).len(), 3);
+    assert_eq!(lines(&on(&["next", "export", "mine", "--owner", "acme/ada"])).len(), 0);
+    let enabled = on(&["enable", "export", "mine", "--owner", "acme/ada"]);
+    assert_eq!(lines(&enabled)[0]["done"], "is enabled");
+    assert_eq!(lines(&on(&["next", "export", "mine", "--owner", "acme/ada"])).len(), 5);
+    assert_eq!(lines(&on(&["disable", "forecast", "nightly"]))[0]["done"], "is disabled");
+    let ran = lines(&on(&["run", "forecast", "nightly"]));
+    assert_eq!(ran[0]["new"], true);
+    let job =
+        run(&["job", "get", "forecast", ran[0]["id"].as_str().expect("an id"), "--data", data, "--json"]);
+    assert_eq!(lines(&job)[0]["data"]["productId"], "p");
+    assert_eq!(lines(&on(&["get", "forecast", "nightly"]))[0]["fired"], 0, "its slots stay");
+
+    assert_eq!(lines(&on(&["rm", "forecast", "nightly"]))[0]["done"], "is removed");
+    for (arguments, word) in [
+        (vec!["rm", "forecast", "nightly"], "has no schedule nightly"),
+        (vec!["run", "forecast", "nightly"], "has no schedule nightly"),
+        (vec!["get", "forcast", "nightly"], "did you mean forecast?"),
+        (vec!["set", "feeds", "x", "--cron", "@daily"], "sync-weather"),
+        (vec!["set", "forecast", "a b", "--cron", "@daily"], "not allowed"),
+        (vec!["set", "forecast", "x", "--cron", "@daily", "--with", "[]"], "not a JSON object"),
+        (vec!["set", "forecast", "x", "--cron", "@daily", "--start", "tomorrow"], "--start tomorrow"),
+        (vec!["set", "forecast", "x", "--cron", "@daily", "--owner", "ada"], "TENANT/USER"),
+        (vec!["set", "forecast", "x"], "--cron"),
+        (vec!["set", "forecast", "x", "--cron", "@daily", "--end", "2020-01-01T00:00:00Z"], "never fire"),
+    ] {
+        let refused = on(&arguments);
+        assert!(!refused.status.success(), "{arguments:?}");
+        assert!(text(&refused.stderr).contains(word), "{arguments:?}: {}", text(&refused.stderr));
+    }
+}
