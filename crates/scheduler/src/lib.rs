@@ -1,5 +1,5 @@
-//! What runs beside the workers, in any number of instances: queues are kept in order (`maintenance`), and webhooks are told what
-//! happened (`webhooks`).
+//! What runs beside the workers, in any number of instances: queues are kept in order (`maintenance`), webhooks are told what
+//! happened (`webhooks`), and jobs that were written down beside their data come to the engine (`outbox`).
 //!
 //! [`start`] runs all of it in the caller's process, so the binary beside this library and `bulrush serve` run the same code.
 //!
@@ -13,6 +13,7 @@
 mod dependencies;
 mod forgetting;
 mod maintenance;
+mod outbox;
 mod pause;
 mod scheduler;
 mod webhooks;

@@ -3,7 +3,7 @@
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Dependencies, forgetting, maintenance, webhooks};
+use crate::{Dependencies, forgetting, maintenance, outbox, webhooks};
 
 /// The scheduler, running. Dropping it stops it without waiting.
 #[must_use = "dropping the scheduler stops it"]
@@ -19,6 +19,7 @@ pub fn start(deps: &Dependencies) -> Scheduler {
     tasks.spawn(webhooks::relay(deps.clone(), stop.clone()));
     tasks.spawn(webhooks::sweep(deps.clone(), stop.clone()));
     tasks.spawn(forgetting::run(deps.clone(), stop.clone()));
+    tasks.spawn(outbox::run(deps.clone(), stop.clone()));
     Scheduler { stop, tasks }
 }
 

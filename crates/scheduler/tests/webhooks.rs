@@ -92,7 +92,7 @@ impl World {
         });
         let workers = analytics::start(&client, &sender, &settings).and(Workers::start(
             &client,
-            vec![Served { queue: "forecast", handlers: forecasts }],
+            vec![Served::by("forecast", forecasts)],
             &settings,
         ));
         let secret = WebhookSecret::generate().unwrap();

@@ -69,6 +69,20 @@ impl Ops {
     }
 }
 
+impl Ops {
+    /// Tells the numbers of `registry`, too.
+    pub fn telling(self, registry: Registry) -> Self {
+        let of_workers = self.metrics;
+        let metrics: Scrape = Arc::new(move || {
+            let mut text = of_workers().into_bytes();
+            // Writing to memory does not fail, and what was gathered has names that Prometheus takes.
+            let _ = TextEncoder::new().encode(&registry.gather(), &mut text);
+            String::from_utf8(text).unwrap_or_default()
+        });
+        Self { metrics, ..self }
+    }
+}
+
 /// How long ago a worker last heard from the engine.
 fn age(worker: &Watched) -> Duration {
     Duration::from_millis(SystemClock.now().saturating_sub(worker.gauge.heard_at()))
