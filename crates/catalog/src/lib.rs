@@ -26,6 +26,7 @@ pub mod competitor;
 mod entry;
 pub mod follow_ups;
 pub mod jobs;
+mod outbox_job;
 mod overrides;
 mod payload;
 pub mod queues;
@@ -38,6 +39,7 @@ mod zones;
 pub use catalog::{Catalog, Queue, UnknownJob, UnknownQueue};
 pub use entry::{Access, Alias, Binary, Growth, JobKind, Limits, QueueEntry, SeedVariables};
 pub use follow_ups::{FollowUp, FollowUps};
+pub use outbox_job::OutboxJob;
 pub use overrides::{OverrideProblem, OverrideProblems, Overrides, SETTING_PREFIX};
 pub use payload::{
     Caller, EntityRef, FieldProblem, Fields, PayloadProblems, Prepared, SealError, SealedText, Sealer,

@@ -14,7 +14,7 @@ use bulrush_outbound::{Exception, OutboundPolicy};
 use bulrush_sandbox::{Sandbox, SandboxConfig};
 use bulrush_scheduler::Scheduler;
 use bulrush_service::{
-    DataDir, Health, Metrics, Sealing, Secret, Shutdown, TokenKeys, WorkerSettings, Workers,
+    DataDir, Health, Metrics, OutboxMetrics, Sealing, Secret, Shutdown, TokenKeys, WorkerSettings, Workers,
     configure_queues, log_engine, log_place,
 };
 use bulrush_store::{Objects, Place, Store};
@@ -111,17 +111,19 @@ impl Platform {
             .and(competitor::start(&client, &pages(&store, plan.outbound, sandbox.as_ref())?, &settings));
 
         let catalog = Arc::new(plan.catalog);
+        let metrics = Arc::new(Metrics::new().context("the metrics cannot be set up")?);
+        let outbox = OutboxMetrics::new(metrics.registry()).context("the metrics cannot be set up")?;
         let scheduler = scheduler::start(
             &scheduler::Dependencies::new(backend.clone(), store.clone(), catalog.clone())
-                .with_defaults(plan.defaults),
+                .with_defaults(plan.defaults)
+                .with_outbox_metrics(outbox),
         );
-        let metrics = Metrics::new().context("the metrics cannot be set up")?;
         metrics.registry().register(Box::new(scheduler.schedule_metrics()))?;
         let shared = Shared {
             catalog: catalog.clone(),
             tokens: Arc::new(plan.tokens),
             sealing,
-            metrics: Arc::new(metrics),
+            metrics,
             health: Health::new(),
             shutdown: shutdown.clone(),
         };

@@ -6,7 +6,9 @@ use std::time::Duration;
 use bulrush::port::Backend;
 use bulrush_catalog::Catalog;
 use bulrush_catalog::schedules::{DefaultSchedule, defaults};
+use bulrush_service::OutboxMetrics;
 use bulrush_store::Store;
+use prometheus::Registry;
 
 /// What the scheduler works with. Cheap to clone.
 #[derive(Clone)]
@@ -21,6 +23,8 @@ pub struct Dependencies {
     pub defaults: Arc<[DefaultSchedule]>,
     /// How often what is done. The defaults but in tests.
     pub pace: Pace,
+    /// Where the relay of the outbox tells its numbers.
+    pub outbox: OutboxMetrics,
 }
 
 impl Dependencies {
@@ -28,12 +32,21 @@ impl Dependencies {
     pub fn new(backend: Arc<dyn Backend>, store: Store, catalog: Arc<Catalog>) -> Self {
         // UTC is a zone, and a test puts them.
         let defaults = defaults(&catalog, "UTC").unwrap_or_default().into();
-        Self { backend, store, catalog, defaults, pace: Pace::default() }
+        // In a registry of its own, names cannot be taken.
+        let outbox = OutboxMetrics::new(&Registry::new())
+            .unwrap_or_else(|error| unreachable!("the names of metrics are good: {error}"));
+        Self { backend, store, catalog, defaults, pace: Pace::default(), outbox }
     }
 
     /// Puts these schedules once ever.
     pub fn with_defaults(mut self, defaults: Vec<DefaultSchedule>) -> Self {
         self.defaults = defaults.into();
+        self
+    }
+
+    /// Tells the numbers of the outbox there.
+    pub fn with_outbox_metrics(mut self, metrics: OutboxMetrics) -> Self {
+        self.outbox = metrics;
         self
     }
 
@@ -66,6 +79,8 @@ pub struct Pace {
     pub sweep: Duration,
     /// How long a delivery may be overdue before it counts as left lying.
     pub overdue: Duration,
+    /// Between two looks for jobs of the outbox that were left lying.
+    pub outbox: Duration,
     /// Between two looks at rows that only matter for a time.
     pub forget: Duration,
     /// Longest pause after trouble with a store.
@@ -81,6 +96,7 @@ impl Default for Pace {
             tail: Duration::from_secs(5),
             sweep: Duration::from_mins(1),
             overdue: Duration::from_mins(1),
+            outbox: Duration::from_secs(2),
             forget: Duration::from_hours(1),
             trouble: Duration::from_secs(30),
         }

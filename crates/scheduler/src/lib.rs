@@ -1,5 +1,6 @@
 //! What runs beside the workers, in any number of instances: schedules are fired (`schedules`) and what they ask for each of many things is
-//! added (`fan_out`), queues are kept in order (`maintenance`), and webhooks are told what happened (`webhooks`).
+//! added (`fan_out`), queues are kept in order (`maintenance`), webhooks are told what happened (`webhooks`), and jobs that were
+//! written down beside their data come to the engine (`outbox`).
 //!
 //! [`start`] runs all of it in the caller's process, so the binary beside this library and `bulrush serve` run the same code.
 //!
@@ -14,6 +15,7 @@ mod dependencies;
 mod fan_out;
 mod forgetting;
 mod maintenance;
+mod outbox;
 mod pause;
 mod scheduler;
 mod schedules;

@@ -8,8 +8,11 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use bulrush_scheduler::{Dependencies, start};
 use bulrush_service::ops::{Ops, OpsCommand, OpsPort};
-use bulrush_service::{Health, Phase, Shutdown, log_engine, open_engine, open_store, telemetry};
+use bulrush_service::{
+    Health, OutboxMetrics, Phase, Shutdown, log_engine, open_engine, open_store, telemetry,
+};
 use clap::Parser as _;
+use prometheus::Registry;
 
 use config::{Arguments, Config};
 
@@ -37,11 +40,14 @@ async fn run(config: Config) -> anyhow::Result<()> {
         () = shutdown.begun() => return Ok(()),
     };
     log_engine(&*backend);
+    let registry = Registry::new();
     let deps = Dependencies::new(backend.clone(), store.clone(), Arc::new(config.catalog))
-        .with_defaults(config.defaults);
+        .with_defaults(config.defaults)
+        .with_outbox_metrics(OutboxMetrics::new(&registry)?);
     let mut scheduler = start(&deps);
+    registry.register(Box::new(scheduler.schedule_metrics()))?;
     let ops = Ops::of_workers(health.clone(), backend.clone(), store.clone(), scheduler.watched())?;
-    drop(told.set(ops.and_metrics(scheduler.schedule_metrics())?));
+    drop(told.set(ops.telling(registry)));
     health.set_phase(Phase::Ready);
     tracing::info!("scheduler started");
 

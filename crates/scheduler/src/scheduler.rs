@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 use bulrush_service::{Watched, Workers};
 
 use crate::schedules::{ScheduleMetrics, Tickers, put_defaults};
-use crate::{Dependencies, fan_out, forgetting, maintenance, webhooks};
+use crate::{Dependencies, fan_out, forgetting, maintenance, outbox, webhooks};
 
 /// The scheduler, running. Dropping it stops it without waiting.
 #[must_use = "dropping the scheduler stops it"]
@@ -24,6 +24,7 @@ pub fn start(deps: &Dependencies) -> Scheduler {
     tasks.spawn(webhooks::relay(deps.clone(), stop.clone()));
     tasks.spawn(webhooks::sweep(deps.clone(), stop.clone()));
     tasks.spawn(forgetting::run(deps.clone(), stop.clone()));
+    tasks.spawn(outbox::run(deps.clone(), stop.clone()));
     tasks.spawn(put_defaults(deps.clone(), stop.clone()));
     Scheduler { stop, tasks, tickers: Tickers::start(deps), workers: Some(fan_out::start(deps)) }
 }

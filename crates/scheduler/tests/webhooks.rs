@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bulrush::model::JobId;
-use bulrush::{Client, Failure, Job, Queue};
+use bulrush::{Client, Failure, Handlers, Queue};
 use bulrush_catalog::jobs::{DeliverWebhook, deliver_webhook};
 use bulrush_catalog::{Catalog, Sealer as _};
 use bulrush_outbound::{Exception, OutboundPolicy};
@@ -22,20 +22,10 @@ use bulrush_upstream::fetch::FetchOptions;
 use bulrush_upstream::webhook::{WebhookClient, WebhookSecret, verify};
 use bulrush_worker_analytics as analytics;
 use receiver::{Message, Receiver};
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 const DEADLINE: Duration = Duration::from_mins(1);
-
-/// A job that ends as its data say.
-#[derive(Serialize, Deserialize)]
-struct Asked(Value);
-
-impl Job for Asked {
-    const NAME: &'static str = "run-forecast";
-    type Output = Value;
-}
 
 struct World {
     store: Store,
@@ -93,14 +83,16 @@ impl World {
             analytics::Dependencies::new(store.clone(), objects).with_webhooks(hooks, Some(sealing.clone()));
         bulrush_service::configure_queues(&**client.backend(), &catalog).await.unwrap();
         let settings = WorkerSettings::named("test");
-        let forecasts =
-            Served::new("forecast").under_any_name(async |Asked(asked), _| match asked["fail"].as_str() {
+        let forecasts = Handlers::new().otherwise_raw(|ctx| async move {
+            let asked: Value = ctx.payload()?;
+            match asked["fail"].as_str() {
                 Some(why) => Err(Failure::unrecoverable(why)),
-                None => Ok(asked["result"].clone()),
-            });
+                None => Ok(Some(asked["result"].to_string().into())),
+            }
+        });
         let workers = analytics::start(&client, &sender, &settings).and(Workers::start(
             &client,
-            vec![forecasts],
+            vec![Served::by("forecast", forecasts)],
             &settings,
         ));
         let secret = WebhookSecret::generate().unwrap();

@@ -8,7 +8,6 @@ use bulrush::clock::{Clock as _, SystemClock};
 use bulrush::model::QueueName;
 use bulrush::port::Inspect;
 use bulrush_store::Store;
-use prometheus::core::Collector;
 use prometheus::{Encoder as _, GaugeVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
 
 use crate::ops::{Alive, Ops, Scrape};
@@ -69,16 +68,11 @@ impl Ops {
         Ok(Self { health, alive, metrics })
     }
 
-    /// The same with metrics of a program's own.
-    ///
-    /// # Errors
-    /// Names that Prometheus does not take.
-    pub fn and_metrics(mut self, own: impl Collector + 'static) -> prometheus::Result<Self> {
-        let registry = Registry::new();
-        registry.register(Box::new(own))?;
-        let others = self.metrics;
-        self.metrics = Arc::new(move || others() + &text_of(&registry));
-        Ok(self)
+    /// Tells the numbers of `registry`, too.
+    pub fn telling(self, registry: Registry) -> Self {
+        let of_workers = self.metrics;
+        let metrics: Scrape = Arc::new(move || of_workers() + &text_of(&registry));
+        Self { metrics, ..self }
     }
 }
 

@@ -25,6 +25,11 @@ impl Served {
         Self { queue, handlers: Handlers::new(), chain: Chain::default() }
     }
 
+    /// The same with handlers of one's own: nothing follows their jobs but what they add themselves.
+    pub fn by(queue: &'static str, handlers: Handlers) -> Self {
+        Self { handlers, ..Self::new(queue) }
+    }
+
     /// Runs jobs of a type.
     #[must_use]
     pub fn on<J, F, Fut>(mut self, handler: F) -> Self

@@ -90,7 +90,7 @@ pub use ids::{derived_id, new_id, now_ms};
 pub use look::DatabaseLook;
 pub use objects::{Area, BucketKeys, BucketSettings, ByteStream, ObjectError, Objects, Place, StoredObject};
 pub use observations::{Observation, Observations, Point};
-pub use outbox::{Outbox, OutboxLag, OutboxRow};
+pub use outbox::{Outbox, OutboxLag, OutboxPlace, OutboxRow, RefusedRow};
 pub use results::{JobResult, Results};
 pub use scope::{Owner, Scope};
 pub use site_turns::{SiteTurns, Turn};

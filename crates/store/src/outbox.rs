@@ -1,8 +1,9 @@
 //! Jobs that are added in the same transaction as the data that they are about.
 //!
-//! A program writes the job beside its data ([`Outbox::put`]). A relay takes rows in a transaction of its own ([`Outbox::take`]), adds their
-//! jobs to the engine under identifiers made from the rows' (so that adding twice is adding once), and marks them ([`Outbox::mark`]). If it
-//! dies before its commit, the rows are taken again. No program of the platform writes or takes rows yet; the relay belongs to the scheduler.
+//! A program writes the job beside its data ([`Outbox::put`]) and adds it to the engine once the transaction is committed, under an identifier
+//! made from the row's (so that adding twice is adding once), and marks the row ([`Outbox::mark`]). A relay, which belongs to the scheduler,
+//! does the same for rows that are left ([`Outbox::pending`]): whoever dies in between leaves the row to the next. What can never become a job
+//! is kept with the reason ([`Outbox::refuse`]).
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -21,16 +22,46 @@ pub struct OutboxRow {
     pub id: String,
     /// The queue that the job is for.
     pub queue: String,
-    /// The job, as the program that wrote it and the relay agree.
-    pub job: serde_json::Value,
+    /// The job, JSON text, as the program that wrote it and the relay agree.
+    pub job: String,
     /// When it was written, ms since 1970.
     pub created_at_ms: i64,
+    place: i64,
+}
+
+impl OutboxRow {
+    /// Where it stands.
+    pub fn place(&self) -> OutboxPlace {
+        OutboxPlace { place: self.place, id: self.id.clone() }
+    }
+}
+
+/// The place of a row among all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutboxPlace {
+    place: i64,
+    id: String,
+}
+
+/// A row that can never become a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedRow {
+    /// Its identifier.
+    pub id: String,
+    /// The queue that it names.
+    pub queue: String,
+    /// The job, as it was written.
+    pub job: String,
+    /// Why it was refused.
+    pub reason: String,
+    /// When, ms since 1970.
+    pub refused_at_ms: i64,
 }
 
 /// How far the relay is behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OutboxLag {
-    /// Rows whose jobs are not added yet.
+    /// Rows whose jobs are not added yet, and may be.
     pub unsent: u64,
     /// When the oldest of them was written, ms since 1970.
     pub oldest_at_ms: Option<i64>,
@@ -69,20 +100,25 @@ impl<'s> Outbox<'s> {
         Ok(id)
     }
 
-    /// Takes up to `limit` rows (1,000 at most) whose jobs are not added yet, the oldest first. Until the transaction ends no other relay is
-    /// given them; on PostgreSQL it takes others, on SQLite it waits.
-    pub async fn take(&self, tx: &mut WriteTx, limit: u32) -> Result<Vec<OutboxRow>, StoreError> {
-        let sql = format!(
-            "SELECT id, queue, job, created_at FROM outbox WHERE added_at IS NULL ORDER BY place, id LIMIT $1 {}",
-            tx.skip_locked()
-        );
-        query(sqlx::AssertSqlSafe(sql))
-            .bind(i64::from(limit).min(PAGE_MAX as i64))
-            .fetch_all(tx.connection())
-            .await?
-            .iter()
-            .map(read)
-            .collect()
+    /// Up to `limit` rows (1,000 at most) whose jobs are not added yet, the oldest first, after `after`. Nobody is kept from reading the same
+    /// ones.
+    pub async fn pending(
+        &self,
+        after: Option<&OutboxPlace>,
+        limit: u32,
+    ) -> Result<Vec<OutboxRow>, StoreError> {
+        query(
+            "SELECT id, place, queue, job, created_at FROM outbox \
+             WHERE added_at IS NULL AND refused_at IS NULL AND (place, id) > ($1, $2) ORDER BY place, id LIMIT $3",
+        )
+        .bind(after.map_or(i64::MIN, |after| after.place))
+        .bind(after.map_or("", |after| after.id.as_str()))
+        .bind(i64::from(limit).min(PAGE_MAX as i64))
+        .fetch_all(self.store.readers())
+        .await?
+        .iter()
+        .map(read)
+        .collect()
     }
 
     /// Marks the rows `ids` as added at `now_ms`; returns how many were not marked before.
@@ -105,22 +141,72 @@ impl<'s> Outbox<'s> {
         Ok(marked)
     }
 
+    /// Says that the row `id` can never become a job, and why. Returns whether it was still to be added.
+    pub async fn refuse(&self, id: &str, reason: &str, now_ms: i64) -> Result<bool, StoreError> {
+        self.store
+            .write(async |tx| {
+                let done = query(
+                    "UPDATE outbox SET refused_at = $2, reason = $3 WHERE id = $1 AND added_at IS NULL AND refused_at IS NULL",
+                )
+                .bind(id)
+                .bind(now_ms)
+                .bind(reason)
+                .execute(tx.connection())
+                .await?;
+                Ok(done == 1)
+            })
+            .await
+    }
+
+    /// Up to `limit` rows that can never become jobs, the latest first.
+    pub async fn refused(&self, limit: u32) -> Result<Vec<RefusedRow>, StoreError> {
+        query(
+            "SELECT id, queue, job, reason, refused_at FROM outbox WHERE refused_at IS NOT NULL \
+             ORDER BY refused_at DESC, id LIMIT $1",
+        )
+        .bind(i64::from(limit))
+        .fetch_all(self.store.readers())
+        .await?
+        .iter()
+        .map(|row| {
+            let reason: Option<String> = row.try_get("reason")?;
+            Ok(RefusedRow {
+                id: row.try_get("id")?,
+                queue: row.try_get("queue")?,
+                job: row.try_get("job")?,
+                reason: reason.unwrap_or_default(),
+                refused_at_ms: row.try_get("refused_at")?,
+            })
+        })
+        .collect()
+    }
+
     /// How far the relay is behind.
     pub async fn lag(&self) -> Result<OutboxLag, StoreError> {
-        let row =
-            query("SELECT count(*) AS unsent, min(created_at) AS oldest FROM outbox WHERE added_at IS NULL")
-                .fetch_one(self.store.readers())
-                .await?;
+        let row = query(
+            "SELECT count(*) AS unsent, min(created_at) AS oldest FROM outbox WHERE added_at IS NULL AND refused_at IS NULL",
+        )
+        .fetch_one(self.store.readers())
+        .await?;
         let unsent: i64 = row.try_get("unsent")?;
         Ok(OutboxLag { unsent: unsent.unsigned_abs(), oldest_at_ms: row.try_get("oldest")? })
     }
 
     /// Forgets up to `limit` rows whose jobs were added before `before_ms`; returns how many.
     pub async fn forget(&self, before_ms: i64, limit: u32) -> Result<u64, StoreError> {
+        self.forget_by("added_at", before_ms, limit).await
+    }
+
+    /// Forgets up to `limit` rows that were refused before `before_ms`; returns how many.
+    pub async fn forget_refused(&self, before_ms: i64, limit: u32) -> Result<u64, StoreError> {
+        self.forget_by("refused_at", before_ms, limit).await
+    }
+
+    async fn forget_by(&self, column: &'static str, before_ms: i64, limit: u32) -> Result<u64, StoreError> {
         self.store
             .write(async |tx| {
                 let sql = format!(
-                    "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE added_at < $1 ORDER BY added_at LIMIT $2 {})",
+                    "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE {column} < $1 ORDER BY {column} LIMIT $2 {})",
                     tx.skip_locked()
                 );
                 query(sqlx::AssertSqlSafe(sql))
@@ -143,11 +229,11 @@ fn next_place() -> i64 {
 }
 
 fn read(row: &DbRow) -> Result<OutboxRow, StoreError> {
-    let job: &str = row.try_get("job")?;
     Ok(OutboxRow {
         id: row.try_get("id")?,
+        place: row.try_get("place")?,
         queue: row.try_get("queue")?,
-        job: serde_json::from_str(job).map_err(|_| StoreError::unreadable("outbox", "job", job))?,
+        job: row.try_get("job")?,
         created_at_ms: row.try_get("created_at")?,
     })
 }

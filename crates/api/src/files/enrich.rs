@@ -3,7 +3,9 @@
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use bulrush_catalog::jobs::enrich_property::NAME;
-use bulrush_catalog::{Caller, PayloadProblems};
+use bulrush_catalog::jobs::{EnrichProperty, GeoPoint};
+use bulrush_catalog::{Caller, OutboxJob, PayloadProblems};
+use bulrush_store::NewEntity;
 use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -20,6 +22,9 @@ use crate::jobs::lookup::find_queue;
 use crate::jobs::options::Options;
 use crate::state::State;
 
+/// The queue of the job.
+pub const QUEUE: &str = "enrichment";
+
 /// What the body may say; the rest is known.
 const KNOWN: [&str; 4] = ["propertyId", "location", "countryCode", "calendarificApiKey"];
 
@@ -30,6 +35,34 @@ pub struct Queued {
     success: bool,
     job_id: String,
     status: &'static str,
+}
+
+/// The job that enriches a property with what is known of it, for the owner of the property: only so is it seen by the job.
+pub fn job_of(
+    principal: &Principal,
+    property: &NewEntity,
+    traceparent: Option<String>,
+) -> Result<OutboxJob, Problem> {
+    principal.may_write()?;
+    let Some(place) = property.location else {
+        return Err(Problem::field(
+            "latitude",
+            "is needed with enrich, and a longitude: the property has none",
+        ));
+    };
+    let (tenant, user) = (property.owner.tenant.clone(), property.owner.user.clone());
+    let payload = EnrichProperty {
+        property_id: property.id.clone(),
+        user_id: user.clone(),
+        location: GeoPoint { latitude: place.latitude, longitude: place.longitude },
+        country_code: property.country.clone(),
+        calendarific_api_key: None,
+    };
+    match serde_json::to_value(payload) {
+        Ok(Value::Object(data)) => Ok(OutboxJob { name: NAME.to_owned(), data, tenant, user, traceparent }),
+        Ok(_) => Err(Problem::field("enrich", "cannot be written as a job")),
+        Err(error) => Err(Problem::internal(&error)),
+    }
 }
 
 pub async fn enrich(
@@ -86,8 +119,8 @@ pub async fn enrich(
             *code = Value::from(country);
         }
     }
-    let queue = find_queue(&state, "enrichment")?;
-    let (name, kind) = queue.job(Some(NAME), "enrichment").map_err(|error| Problem::internal(&error))?;
+    let queue = find_queue(&state, QUEUE)?;
+    let (name, kind) = queue.job(Some(NAME), QUEUE).map_err(|error| Problem::internal(&error))?;
     let caller = Caller { user: &principal.owner.user, may_name_others: principal.is_admin() };
     let prepared = kind.check(&data, &caller, state.sealer())?;
     let data = prepared.map_or_else(Map::new, |prepared| prepared.data);

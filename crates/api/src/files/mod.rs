@@ -94,6 +94,9 @@ struct UploadForm {
     longitude: Option<String>,
     country_code: Option<String>,
     time_zone: Option<String>,
+    /// Whether the job that enriches the property is kept with the file: both or neither.
+    #[schemars(extend("enum" = ["true", "false"]))]
+    enrich: Option<String>,
 }
 
 /// What a property does not say already.

@@ -21,12 +21,15 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use crate::files::price_history::{self, NotAPriceHistory, PriceHistory};
-use crate::files::property;
 use crate::files::read::FileView;
+use crate::files::{enrich, property};
 use crate::http::Flavor;
 use crate::http::auth::Principal;
 use crate::http::body::{Pace, check_encoding, check_length, too_slow};
 use crate::http::problem::Problem;
+use crate::jobs::enqueue::traceparent;
+use crate::jobs::lookup::find_queue;
+use crate::jobs::outbox;
 use crate::state::{Deps, State};
 
 /// What a form may weigh beside its file, bytes.
@@ -45,6 +48,7 @@ struct Form {
     longitude: Option<String>,
     country_code: Option<String>,
     time_zone: Option<String>,
+    enrich: Option<String>,
 }
 
 /// The same, understood.
@@ -55,6 +59,7 @@ struct Said {
     location: Option<Location>,
     country: Option<String>,
     time_zone: Option<String>,
+    enrich: bool,
 }
 
 /// The file of the form, stored.
@@ -83,14 +88,14 @@ pub async fn upload(
         (Err(_), _) if pace.was_cut() => Err(too_slow()),
         (Err(problem), _) => Err(problem),
         (Ok(()), None) => Err(Problem::field("file", "is required: the CSV file, as multipart/form-data")),
-        (Ok(()), Some(file)) => keep(deps, &principal, &form, file).await,
+        (Ok(()), Some(file)) => keep(&state, deps, &principal, &form, file, traceparent(&request)).await,
     };
     if done.is_err()
         && let Some(file) = &file
     {
         discard(&deps.objects, &file.object.key).await;
     }
-    let (row, history) = done?;
+    let Kept { row, history, enrichment } = done?;
     tracing::info!(file = row.id, bytes = row.size, days = history.days.len(), "price history uploaded");
     let location = format!("{}/files/{}", Flavor::of(&request).prefix(), row.id);
     let price_history = PriceHistoryView {
@@ -102,7 +107,8 @@ pub async fn upload(
     };
     let file = FileView::of(&row);
     let (file_id, property_id) = (row.id.as_str(), row.entity.as_deref());
-    let uploaded = Uploaded { success: true, file_id, property_id, file, price_history };
+    let enrichment = enrichment.map(|job_id| Enrichment { job_id, status: "queued" });
+    let uploaded = Uploaded { success: true, file_id, property_id, file, price_history, enrichment };
     Ok(HttpResponse::Created().insert_header((header::LOCATION, location)).json(uploaded))
 }
 
@@ -115,6 +121,17 @@ pub struct Uploaded<'a> {
     property_id: Option<&'a str>,
     file: FileView<'a>,
     price_history: PriceHistoryView<'a>,
+    /// The job that enriches the property, if that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    enrichment: Option<Enrichment>,
+}
+
+/// A job that was written down together with the upload.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct Enrichment {
+    job_id: String,
+    status: &'static str,
 }
 
 /// What was read from it.
@@ -174,8 +191,9 @@ async fn receive(
             "longitude" => &mut form.longitude,
             "countryCode" => &mut form.country_code,
             "timeZone" => &mut form.time_zone,
+            "enrich" => &mut form.enrich,
             _ => {
-                let known = "file, propertyId, name, latitude, longitude, countryCode and timeZone";
+                let known = "file, propertyId, name, latitude, longitude, countryCode, timeZone and enrich";
                 let name: String = name.chars().take(64).collect();
                 return Err(Problem::field(
                     &name,
@@ -217,13 +235,23 @@ fn form_problem(error: &actix_multipart::MultipartError) -> Problem {
     .close()
 }
 
-/// Checks what came, and keeps it.
+/// An upload that is kept.
+struct Kept {
+    row: FileRow,
+    history: PriceHistory,
+    /// The id of the job that enriches it.
+    enrichment: Option<String>,
+}
+
+/// Checks what came, and keeps it: with the job that enriches it, if that is asked for.
 async fn keep(
+    state: &State,
     deps: &Deps,
     principal: &Principal,
     form: &Form,
     file: &Received,
-) -> Result<(FileRow, PriceHistory), Problem> {
+    traceparent: Option<String>,
+) -> Result<Kept, Problem> {
     let said = understand(form)?;
     let history = read_back(&deps.objects, &file.object.key).await?;
     let entity = property_of(deps, principal, &said, &file.client_name).await?;
@@ -238,7 +266,8 @@ async fn keep(
         entity: Some(entity.id.clone()),
     };
     let store = &deps.store;
-    let row = store
+    let job = if said.enrich { Some(enrich::job_of(principal, &entity, traceparent)?) } else { None };
+    let (row, written) = store
         .write::<_, Problem, _>(async |tx| {
             if store.entities().save(tx, &entity).await? == Saved::NotYours {
                 return Err(Problem::not_found("unknown_property", "There is no such property."));
@@ -248,10 +277,21 @@ async fn keep(
             // The work on a price history is the reading of it, which is done.
             store.files().set_state(tx, &row.id, FileState::Processing, None).await?;
             store.files().set_state(tx, &row.id, FileState::Completed, None).await?;
-            Ok(FileRow { state: FileState::Completed, ..row })
+            let row = FileRow { state: FileState::Completed, ..row };
+            let written = match &job {
+                Some(job) => Some(outbox::write(deps, tx, enrich::QUEUE, job).await?),
+                None => None,
+            };
+            Ok((row, written))
         })
         .await?;
-    Ok((row, history))
+    let enrichment = match job.zip(written) {
+        Some((job, written)) => {
+            Some(outbox::hand_over(deps, find_queue(state, enrich::QUEUE)?, job, &written).await)
+        }
+        None => None,
+    };
+    Ok(Kept { row, history, enrichment })
 }
 
 async fn discard(objects: &Objects, key: &str) {
@@ -299,8 +339,16 @@ fn understand(form: &Form) -> Result<Said, Problem> {
     {
         problems.push("timeZone", "must be an IANA time zone, such as Europe/Berlin");
     }
+    let enrich = match given(&form.enrich).as_deref() {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => {
+            problems.push("enrich", "must be true or false");
+            false
+        }
+    };
     problems.into_result()?;
-    Ok(Said { property_id, name, location, country, time_zone })
+    Ok(Said { property_id, name, location, country, time_zone, enrich })
 }
 
 /// The property that the history is of: the one that is named, or a new one.

@@ -10,6 +10,7 @@ pub mod list;
 pub mod lookup;
 pub mod manage;
 pub mod options;
+pub mod outbox;
 pub mod read;
 pub mod schema;
 pub mod templates;

@@ -502,3 +502,45 @@ async fn a_bucket_that_is_away_is_told_by_readiness_and_by_uploads_and_by_nothin
     }
     api.upload(Who::Ada, &[], "p.csv", PRICES).await.expect(201);
 }
+
+#[tokio::test]
+async fn an_upload_that_is_to_be_enriched_is_kept_with_its_job_or_not_at_all() {
+    let api = start().await;
+    let csv = b"date,price\n2024-01-01,100\n2024-01-02,101\n";
+    let place = [("latitude", "47.3"), ("longitude", "11.4"), ("countryCode", "AT")];
+    let with = |enrich: &'static str, place: &[(&'static str, &'static str)]| {
+        let mut fields = vec![("propertyId", "inn"), ("enrich", enrich)];
+        fields.extend(place);
+        fields
+    };
+    assert_eq!(api.upload(Who::Ada, &with("yes", &place), "p.csv", csv).await.fields(), ["enrich"]);
+    assert_eq!(api.upload(Who::Ada, &with("true", &[]), "p.csv", csv).await.fields(), ["latitude"]);
+    assert_eq!((api.depth("enrichment").await, api.stored_objects()), (0, 0), "nothing is left of either");
+    let plain = api.upload(Who::Ada, &with("false", &place), "p.csv", csv).await.expect(201);
+    assert_eq!((&plain["enrichment"], api.depth("enrichment").await), (&Value::Null, 0));
+
+    let uploaded = api.upload(Who::Ada, &with("true", &place), "p.csv", csv).await.expect(201);
+    assert_eq!(uploaded["enrichment"]["status"], "queued");
+    let job = uploaded["enrichment"]["jobId"].as_str().unwrap();
+    let job = api.get(Who::Ada, &format!("/api/v1/jobs/{job}")).await.expect(200)["job"].clone();
+    let expected = json!({
+        "propertyId": uploaded["propertyId"], "userId": "ada", "countryCode": "AT",
+        "location": {"latitude": 47.3, "longitude": 11.4},
+    });
+    assert_eq!((&job["data"], &job["status"]), (&expected, &json!("waiting")));
+    assert_eq!(api.store.outbox().lag().await.unwrap().unsent, 0, "it was handed over");
+}
+
+#[tokio::test]
+async fn a_job_that_the_engine_cannot_take_now_stays_in_the_outbox() {
+    let api = start().await;
+    api.backend.close().await.unwrap();
+    let fields = [("propertyId", "inn"), ("enrich", "true"), ("latitude", "47.3"), ("longitude", "11.4")];
+    let csv = b"date,price\n2024-01-01,100\n";
+    let uploaded = api.upload(Who::Ada, &fields, "p.csv", csv).await.expect(201);
+    let rows = api.store.outbox().pending(None, 10).await.unwrap();
+    assert_eq!(rows.len(), 1);
+    let queue = api.catalog.find(&rows[0].queue).unwrap();
+    let id = bulrush_catalog::OutboxJob::id(queue, &rows[0].id);
+    assert_eq!(uploaded["enrichment"]["jobId"], id.as_str());
+}

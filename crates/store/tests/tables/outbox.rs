@@ -1,19 +1,17 @@
-//! A job is written beside the data that it is about, and handed to one relay until that one is done with it.
+//! A job is written beside the data that it is about, and is there for relays until one of them is done with it.
 
 use bulrush_store::{OutboxRow, Store, StoreError};
 use serde_json::json;
 
-use crate::common::{DEADLINE, Fixture, ada, property};
+use crate::common::{ada, property};
 
 on_each!(
     a_row_is_there_if_its_transaction_commits_and_not_otherwise,
-    rows_are_taken_in_order_until_they_are_marked,
-    a_relay_that_dies_leaves_its_rows_to_the_next_one,
+    rows_are_read_in_order_until_they_are_marked,
+    what_can_never_be_a_job_is_kept_with_the_reason_and_out_of_the_way,
     marked_rows_are_forgotten_in_bounded_steps,
     a_row_for_no_queue_is_refused_by_name,
 );
-
-on_shared!(two_relays_add_each_row_once_between_them);
 
 async fn put(store: &Store, count: i64) {
     let done: Result<(), StoreError> = store
@@ -28,19 +26,25 @@ async fn put(store: &Store, count: i64) {
 }
 
 fn numbers(rows: &[OutboxRow]) -> Vec<i64> {
-    rows.iter().map(|row| row.job["n"].as_i64().unwrap()).collect()
+    let number = |row: &OutboxRow| {
+        let job: serde_json::Value = serde_json::from_str(&row.job).unwrap();
+        job["n"].as_i64().unwrap()
+    };
+    rows.iter().map(number).collect()
 }
 
-/// Takes and marks what one relay would at once.
-async fn relay(store: &Store, limit: u32) -> Result<Vec<OutboxRow>, StoreError> {
-    store
-        .write(async |tx| {
-            let rows = store.outbox().take(tx, limit).await?;
-            let ids: Vec<String> = rows.iter().map(|row| row.id.clone()).collect();
-            assert_eq!(store.outbox().mark(tx, &ids, 1_000).await?, ids.len() as u64);
-            Ok(rows)
-        })
-        .await
+async fn mark(store: &Store, rows: &[OutboxRow], now_ms: i64) -> u64 {
+    let ids: Vec<String> = rows.iter().map(|row| row.id.clone()).collect();
+    let marked: Result<u64, StoreError> =
+        store.write(async |tx| store.outbox().mark(tx, &ids, now_ms).await).await;
+    marked.unwrap()
+}
+
+/// Reads and marks what one relay would at once.
+async fn relay(store: &Store, limit: u32) -> Vec<OutboxRow> {
+    let rows = store.outbox().pending(None, limit).await.unwrap();
+    assert_eq!(mark(store, &rows, 1_000).await, rows.len() as u64);
+    rows
 }
 
 async fn a_row_is_there_if_its_transaction_commits_and_not_otherwise(store: &Store) {
@@ -58,39 +62,41 @@ async fn a_row_is_there_if_its_transaction_commits_and_not_otherwise(store: &Sto
     assert!(lag.unsent == 1 && lag.oldest_at_ms > Some(1_700_000_000_000), "{lag:?}");
 }
 
-async fn rows_are_taken_in_order_until_they_are_marked(store: &Store) {
+async fn rows_are_read_in_order_until_they_are_marked(store: &Store) {
     put(store, 700).await;
-    let first = relay(store, 450).await.unwrap();
+    let first = store.outbox().pending(None, 450).await.unwrap();
     assert_eq!(numbers(&first), (0..450).collect::<Vec<_>>());
     assert_eq!(first[0].queue, "sync");
-    assert_eq!(numbers(&relay(store, 5_000).await.unwrap()), (450..700).collect::<Vec<_>>());
-    assert_eq!(relay(store, 10).await.unwrap(), []);
-    let again: Result<u64, StoreError> = store
-        .write(async |tx| store.outbox().mark(tx, std::slice::from_ref(&first[0].id), 2_000).await)
-        .await;
-    assert_eq!(again.unwrap(), 0, "it keeps its first instant");
+    // Nobody has marked them, so they are there still: whoever read them may have died.
+    assert_eq!(store.outbox().pending(None, 450).await.unwrap(), first);
+    let after = store.outbox().pending(Some(&first[449].place()), 5_000).await.unwrap();
+    assert_eq!(numbers(&after), (450..700).collect::<Vec<_>>());
+    assert_eq!(mark(store, &first, 1_000).await, 450);
+    assert_eq!(mark(store, &first[..1], 2_000).await, 0, "it keeps its first instant");
+    assert_eq!(numbers(&relay(store, 5_000).await), (450..700).collect::<Vec<_>>());
+    assert_eq!(relay(store, 10).await, []);
 }
 
-async fn a_relay_that_dies_leaves_its_rows_to_the_next_one(store: &Store) {
+async fn what_can_never_be_a_job_is_kept_with_the_reason_and_out_of_the_way(store: &Store) {
     put(store, 3).await;
-    let mut tx = store.begin().await.unwrap();
-    let taken = store.outbox().take(&mut tx, 10).await.unwrap();
-    store.outbox().mark(&mut tx, &[taken[0].id.clone()], 1_000).await.unwrap();
-    drop(tx);
-    let next = async {
-        loop {
-            let rows = relay(store, 10).await.unwrap();
-            if !rows.is_empty() {
-                return rows;
-            }
-        }
-    };
-    assert_eq!(numbers(&tokio::time::timeout(DEADLINE, next).await.unwrap()), [0, 1, 2]);
+    let rows = store.outbox().pending(None, 10).await.unwrap();
+    assert!(store.outbox().refuse(&rows[0].id, "there is no queue \"sync\"", 1_000).await.unwrap());
+    assert!(!store.outbox().refuse(&rows[0].id, "another", 2_000).await.unwrap());
+    assert_eq!(numbers(&relay(store, 10).await), [1, 2]);
+    assert!(!store.outbox().refuse(&rows[1].id, "too late", 2_000).await.unwrap());
+    assert_eq!(store.outbox().lag().await.unwrap().unsent, 0);
+    let refused = store.outbox().refused(10).await.unwrap();
+    assert_eq!(refused.len(), 1);
+    assert_eq!((refused[0].reason.as_str(), refused[0].refused_at_ms), ("there is no queue \"sync\"", 1_000));
+    assert_eq!(refused[0].job, rows[0].job);
+    assert_eq!(store.outbox().forget(5_000, 10).await.unwrap(), 2, "what was added");
+    assert_eq!(store.outbox().forget_refused(1_000, 10).await.unwrap(), 0);
+    assert_eq!(store.outbox().forget_refused(1_001, 10).await.unwrap(), 1);
 }
 
 async fn marked_rows_are_forgotten_in_bounded_steps(store: &Store) {
     put(store, 5).await;
-    relay(store, 4).await.unwrap();
+    relay(store, 4).await;
     assert_eq!(store.outbox().forget(1_000, 10).await.unwrap(), 0, "not before their time");
     assert_eq!(store.outbox().forget(1_001, 3).await.unwrap(), 3);
     assert_eq!(store.outbox().forget(1_001, 3).await.unwrap(), 1);
@@ -104,24 +110,4 @@ async fn a_row_for_no_queue_is_refused_by_name(store: &Store) {
         matches!(&refused, Err(StoreError::Refused { rule, .. }) if rule == "outbox_queue_is_named"),
         "{refused:?}"
     );
-}
-
-/// Two stores on one database are what two relays are.
-async fn two_relays_add_each_row_once_between_them(fixture: &Fixture) {
-    put(&fixture.store, 200).await;
-    let relays = [fixture.store.clone(), fixture.again().await].map(|store| {
-        tokio::spawn(async move {
-            let mut added = Vec::new();
-            while store.outbox().lag().await.unwrap().unsent > 0 {
-                added.extend(numbers(&relay(&store, 7).await.unwrap()));
-            }
-            added
-        })
-    });
-    let mut added = Vec::new();
-    for relay in relays {
-        added.extend(tokio::time::timeout(DEADLINE, relay).await.unwrap().unwrap());
-    }
-    added.sort_unstable();
-    assert_eq!(added, (0..200).collect::<Vec<_>>());
 }
