@@ -21,6 +21,7 @@ use bulrush_store::{Objects, Place, Store};
 use bulrush_upstream::fetch::{FetchOptions, Fetcher};
 use bulrush_upstream::webhook::WebhookClient;
 use bulrush_upstream::{UpstreamConfig, Upstreams};
+use bulrush_worker_competitor::CompetitorSettings;
 use {
     bulrush_scheduler as scheduler, bulrush_worker_analytics as analytics,
     bulrush_worker_competitor as competitor, bulrush_worker_enrichment as enrichment,
@@ -51,6 +52,8 @@ pub struct Plan {
     pub sealing: Option<Sealing>,
     /// What may be called where users say what is called.
     pub outbound: OutboundPolicy,
+    /// How competitors' pages are read.
+    pub competitors: CompetitorSettings,
     /// A stand-in for the outside world instead of the real one.
     pub sandbox: bool,
 }
@@ -108,7 +111,11 @@ impl Platform {
         api.outbound_pages = sandbox.as_ref().map(|sandbox| reaching(plan.outbound.clone(), sandbox));
         let workers = enrichment::start(&client, &dependencies, &settings)
             .and(analytics::start(&client, &computing, &settings))
-            .and(competitor::start(&client, &pages(&store, plan.outbound, sandbox.as_ref())?, &settings));
+            .and(competitor::start(
+                &client,
+                &pages(&store, plan.outbound, plan.competitors, sandbox.as_ref())?,
+                &settings,
+            ));
 
         let catalog = Arc::new(plan.catalog);
         let metrics = Arc::new(Metrics::new().context("the metrics cannot be set up")?);
@@ -137,6 +144,12 @@ impl Platform {
         self.server.base_url()
     }
 
+    /// The sandbox's hotels, as competitors are declared; none without it.
+    pub fn competitors(&self) -> Vec<serde_json::Value> {
+        let hotels = self.sandbox.as_ref().map(Sandbox::competitors);
+        hotels.as_ref().and_then(serde_json::Value::as_array).cloned().unwrap_or_default()
+    }
+
     /// Stops everything in the order in which it needs each other: no more requests, then nothing more that is told,
     /// then no more jobs, then the stores. A second
     /// signal does not wait.
@@ -163,18 +176,19 @@ fn reaching(policy: OutboundPolicy, sandbox: &Sandbox) -> OutboundPolicy {
 fn pages(
     store: &Store,
     mut policy: OutboundPolicy,
+    mut settings: CompetitorSettings,
     sandbox: Option<&Sandbox>,
 ) -> anyhow::Result<competitor::Dependencies> {
-    let mut fallback = Vec::new();
-    let mut manners = competitor::Manners::default();
     if let Some(sandbox) = sandbox {
         policy = reaching(policy, sandbox);
-        fallback = competitor::Competitor::list_from_json(&sandbox.competitors().to_string())?;
+        if settings.fallback.is_empty() {
+            settings.fallback = competitor::Competitor::list_from_json(&sandbox.competitors().to_string())?;
+        }
         // Its robots.txt asks for the pause that it wants.
-        manners.pause = Duration::ZERO;
+        settings.pause = settings.pause.or(Some(Duration::ZERO));
     }
-    let fetcher = Fetcher::new(policy, FetchOptions::default())?;
-    Ok(competitor::Dependencies::new(store.clone(), fetcher).with_manners(manners).with_fallback(fallback))
+    let fetcher = Fetcher::new(policy, settings.fetch.clone())?;
+    Ok(competitor::Dependencies::new(store.clone(), fetcher).with_settings(settings))
 }
 
 /// The catalogue as the environment sets it. With the sandbox, enrichment is not held to the ten starts a minute that real weather

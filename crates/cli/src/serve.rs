@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use bulrush_api::ApiArgs;
 use bulrush_scheduler::ScheduleArgs;
 use bulrush_service::{DataDir, FilesArgs, Problems, Secret, Shutdown, args, telemetry};
+use bulrush_worker_competitor::CompetitorArgs;
 use clap::Args;
 
 use crate::platform::{Plan, Platform, settings};
@@ -38,6 +39,8 @@ pub struct ServeArguments {
     #[command(flatten)]
     outbound: args::OutboundArgs,
     #[command(flatten)]
+    competitors: CompetitorArgs,
+    #[command(flatten)]
     schedules: ScheduleArgs,
     #[command(flatten)]
     telemetry: args::TelemetryArgs,
@@ -52,6 +55,7 @@ pub async fn run(arguments: ServeArguments) -> anyhow::Result<()> {
     let tokens = arguments.tokens.keys(Some(data.token_secret()?), &mut problems);
     let sealing = arguments.seal.sealing(Some(data.seal_key()?), &mut problems);
     let outbound = arguments.outbound.policy(&mut problems);
+    let competitors = arguments.competitors.settings(&mut problems);
     let catalog = args::catalog(settings(arguments.sandbox), &mut problems);
     let defaults = catalog.as_ref().map(|catalog| arguments.schedules.defaults(catalog, &mut problems));
     let database = arguments.store.url(&mut problems);
@@ -77,6 +81,7 @@ pub async fn run(arguments: ServeArguments) -> anyhow::Result<()> {
         tokens,
         sealing,
         outbound,
+        competitors: competitors.context("no settings for the pages of competitors")?,
         sandbox: arguments.sandbox,
     };
     let platform = Platform::start(plan, shutdown.clone()).await?;

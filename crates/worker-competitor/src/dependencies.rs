@@ -6,6 +6,7 @@ use bulrush::clock::{Clock, SystemClock};
 use bulrush_store::Store;
 use bulrush_upstream::fetch::Fetcher;
 
+use crate::args::CompetitorSettings;
 use crate::competitor::Competitor;
 use crate::money::{Currency, Rates};
 use crate::site::{Manners, Sites};
@@ -38,6 +39,13 @@ impl Dependencies {
             fetcher,
             manners,
         }
+    }
+
+    /// Reads pages as `settings` say; `fetcher` was made with theirs.
+    pub fn with_settings(self, settings: CompetitorSettings) -> Self {
+        let CompetitorSettings { pause, rates, currency, fallback, fetch: _ } = settings;
+        let manners = pause.map_or_else(Manners::default, |pause| Manners { pause, ..Manners::default() });
+        self.with_manners(manners).with_rates(rates).with_currency(currency).with_fallback(fallback)
     }
 
     /// Changes prices by these rates.

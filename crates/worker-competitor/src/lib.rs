@@ -12,6 +12,7 @@
 //! - **Twice is once.** A job that runs again replaces what it left the first time.
 //! - **A stranger's page costs what a page costs**: its bytes, its elements and its depth are bounded before anything is looked for.
 
+mod args;
 mod competitor;
 mod dependencies;
 mod jobs;
@@ -20,6 +21,7 @@ mod page;
 mod scrape;
 mod site;
 
+pub use args::{CompetitorArgs, CompetitorSettings};
 pub use competitor::{Competitor, CompetitorsError};
 pub use dependencies::Dependencies;
 pub use jobs::handlers;

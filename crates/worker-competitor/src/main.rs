@@ -25,13 +25,10 @@ fn main() -> anyhow::Result<ExitCode> {
 }
 
 async fn run(config: Config) -> anyhow::Result<()> {
-    let Config { worker, policy, fetch, manners, rates, currency, fallback } = config;
+    let Config { worker, policy, pages } = config;
     run_worker(worker, Binary::Competitor, async |parts: &WorkerParts| {
-        let deps = Dependencies::new(parts.store.clone(), Fetcher::new(policy, fetch)?)
-            .with_manners(manners)
-            .with_rates(rates)
-            .with_currency(currency)
-            .with_fallback(fallback);
+        let fetcher = Fetcher::new(policy, pages.fetch.clone())?;
+        let deps = Dependencies::new(parts.store.clone(), fetcher).with_settings(pages);
         anyhow::Ok(start(&parts.client, &deps, &parts.settings))
     })
     .await

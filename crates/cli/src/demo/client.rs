@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use anyhow::{Context as _, bail};
+use jiff::Timestamp;
 use jiff::civil::Date;
-use reqwest::Response;
+use reqwest::{Method, Response};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 
 use super::history::{COUNTRY, LATITUDE, LONGITUDE};
 
@@ -62,6 +64,47 @@ pub struct Weather {
     pub precipitation_mm: Option<f64>,
 }
 
+/// What competitors ask for a stay.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Comparison {
+    pub currency: Option<String>,
+    pub priced: usize,
+    pub min: Option<f64>,
+    pub median: Option<f64>,
+    pub max: Option<f64>,
+    pub our_price: Option<f64>,
+    pub our_rank: Option<u64>,
+    pub competitors: Vec<CompetitorPrice>,
+}
+
+/// The latest price of a competitor.
+#[derive(Debug, Deserialize)]
+pub struct CompetitorPrice {
+    pub name: String,
+    pub status: String,
+    /// In the property's currency.
+    pub price: Option<f64>,
+    pub shown: Option<Shown>,
+}
+
+/// A price as it stands on a page.
+#[derive(Debug, Deserialize)]
+pub struct Shown {
+    pub amount: f64,
+    pub currency: String,
+}
+
+/// How a schedule stands.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Standing {
+    pub fired: u64,
+    pub over: bool,
+    pub last_slot: Option<Timestamp>,
+    pub last_job: Option<String>,
+}
+
 impl Client {
     /// A client of the API at `base`.
     pub fn new(base: &str, token: &str) -> anyhow::Result<Self> {
@@ -108,6 +151,77 @@ impl Client {
         }
         let request = self.http.post(format!("{}/files/{file}/enrich", self.base)).bearer_auth(&self.token);
         Ok(answer::<Queued>(request.send().await?).await?.job_id)
+    }
+
+    async fn send(&self, method: Method, target: &str, body: Option<&Value>) -> anyhow::Result<Response> {
+        let request = self.http.request(method, format!("{}{target}", self.base)).bearer_auth(&self.token);
+        Ok(match body {
+            Some(body) => request.json(body),
+            None => request,
+        }
+        .send()
+        .await?)
+    }
+
+    /// Declares a competitor of a property, as the sandbox lists them: `{id, name, page}`.
+    pub async fn declare(&self, property: &str, competitor: &Value) -> anyhow::Result<()> {
+        let id = competitor["id"].as_str().context("the sandbox names its hotels")?;
+        let body = json!({"name": competitor["name"], "page": competitor["page"]});
+        let target = format!("/properties/{property}/competitors/{id}");
+        answer::<Value>(self.send(Method::PUT, &target, Some(&body)).await?).await?;
+        Ok(())
+    }
+
+    /// Asks for the competitors' prices of a stay; returns the job's id.
+    pub async fn scrape(&self, stay: &Value) -> anyhow::Result<String> {
+        #[derive(Deserialize)]
+        struct Added {
+            data: Id,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Id {
+            job_id: String,
+        }
+        let body = json!({"name": "scrape-prices", "data": stay});
+        let response = self.send(Method::POST, "/queues/competitor/jobs", Some(&body)).await?;
+        Ok(answer::<Added>(response).await?.data.job_id)
+    }
+
+    /// What the competitors of a property ask for the stay that was asked about last.
+    pub async fn comparison(&self, property: &str) -> anyhow::Result<Comparison> {
+        answer(self.send(Method::GET, &format!("/competitors/{property}"), None).await?).await
+    }
+
+    /// Makes a schedule that asks for the competitors' prices every so many seconds, so many times; returns its id.
+    pub async fn schedule(&self, stay: &Value, seconds: u64, times: u64) -> anyhow::Result<String> {
+        #[derive(Deserialize)]
+        struct Made {
+            schedule: Id,
+        }
+        #[derive(Deserialize)]
+        struct Id {
+            id: String,
+        }
+        let body = json!({
+            "queue": "competitor", "jobName": "scrape-prices", "data": stay,
+            "every": format!("{seconds}s"), "limit": times,
+        });
+        Ok(answer::<Made>(self.send(Method::POST, "/schedules", Some(&body)).await?).await?.schedule.id)
+    }
+
+    /// How a schedule stands.
+    pub async fn standing(&self, schedule: &str) -> anyhow::Result<Standing> {
+        #[derive(Deserialize)]
+        struct Found {
+            schedule: Kept,
+        }
+        #[derive(Deserialize)]
+        struct Kept {
+            state: Standing,
+        }
+        let response = self.send(Method::GET, &format!("/schedules/{schedule}"), None).await?;
+        Ok(answer::<Found>(response).await?.schedule.state)
     }
 
     /// A job's status.

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use jiff::ToSpan;
 use jiff::civil::{Date, Weekday, date};
+use serde_json::{Value, json};
 
 /// Where the hotel is; the sandbox has real weather for the place and the year.
 pub const LATITUDE: f64 = 47.45;
@@ -27,6 +28,14 @@ pub fn csv() -> String {
         day = day.saturating_add(1.day());
     }
     text
+}
+
+/// A summer weekend of the history, as a job about competitors' prices takes it.
+pub fn stay(property: &str) -> Value {
+    json!({
+        "propertyId": property, "location": "Seattle",
+        "checkIn": "2015-07-03", "checkOut": "2015-07-05", "adults": 2,
+    })
 }
 
 /// 1 at the height of summer, 0 in midwinter.

@@ -16,8 +16,11 @@ use bulrush_outbound::OutboundPolicy;
 use bulrush_service::{
     DataDir, Problems, Role, Sealing, Secret, Shutdown, TokenKeys, TokenOptions, args, telemetry,
 };
+use bulrush_worker_competitor::CompetitorSettings;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use jiff::Timestamp;
+use serde_json::Value;
 
 use crate::platform::{Plan, Platform, settings};
 use crate::token::mint;
@@ -27,6 +30,9 @@ use client::Client;
 const PIPELINE_MAX: Duration = Duration::from_mins(2);
 /// Between two looks at the job.
 const LOOK_EVERY: Duration = Duration::from_millis(60);
+/// How often the schedule fires while it is watched, s, and how many times.
+const FIRE_EVERY_S: u64 = 2;
+const FIRES: u64 = 3;
 /// Who the demo is.
 const USER: &str = "ada";
 
@@ -73,19 +79,26 @@ pub async fn run(mut arguments: DemoArguments) -> anyhow::Result<()> {
         engine: arguments.redis,
         database: None,
         files: None,
-        api: ApiConfig { port: arguments.port, ..ApiConfig::default() },
+        api: ApiConfig {
+            port: arguments.port,
+            // Nobody would watch a schedule for a minute.
+            schedule_interval: Duration::from_secs(FIRE_EVERY_S),
+            ..ApiConfig::default()
+        },
         defaults: defaults(&catalog, "UTC")?,
         catalog,
         tokens,
         sealing: Some(sealing),
         outbound: OutboundPolicy::default(),
+        competitors: CompetitorSettings { currency: "USD".parse()?, ..CompetitorSettings::default() },
         sandbox: true,
     };
     let platform = Platform::start(plan, shutdown.clone()).await?;
     let client = Client::new(&platform.base_url(), &token)?;
 
+    let competitors = platform.competitors();
     let told = tokio::select! {
-        told = tokio::time::timeout(PIPELINE_MAX, pipeline(&client)) => {
+        told = tokio::time::timeout(PIPELINE_MAX, pipeline(&client, &competitors)) => {
             told.unwrap_or_else(|_| Err(anyhow::anyhow!("the pipeline did not end within {} s", PIPELINE_MAX.as_secs())))
         }
         () = shutdown.begun() => Err(anyhow::anyhow!("stopped before the pipeline ended")),
@@ -99,23 +112,58 @@ pub async fn run(mut arguments: DemoArguments) -> anyhow::Result<()> {
     told
 }
 
-/// Upload, enrich, read back, all over HTTP as any client would.
-async fn pipeline(client: &Client) -> anyhow::Result<()> {
-    println!("bulrush demo: an API, a worker, a durable queue and a database, all in this process\n");
+/// Upload, enrich, read back, compare with competitors once and then by a schedule, all over HTTP as any client would.
+async fn pipeline(client: &Client, competitors: &[Value]) -> anyhow::Result<()> {
+    println!(
+        "bulrush demo: an API, workers, a scheduler, a durable queue and a database, all in this process\n"
+    );
     let csv = history::csv();
     let days = csv.lines().count() - 1;
 
-    let upload = bar("1/3 upload");
+    let upload = bar("1/5 upload");
     upload.set_message(format!("{days} days of a hotel's prices as CSV"));
     let file = client.upload("seattle-hotel-2015.csv", &csv).await.context("the upload failed")?;
     finish(&upload, &format!("file {} is in, {days} days", file.file_id));
 
-    let enrich = bar("2/3 enrich");
+    let enrich = bar("2/5 enrich");
     let job = client.enrich(&file.file_id).await.context("the enrichment could not be asked for")?;
+    watch(client, &job, &enrich).await?;
+
+    let read = bar("3/5 read back");
+    let features = client.features(&file.property_id).await.context("the result could not be read")?;
+    ensure!(features.len() == days, "{} of {days} days came back", features.len());
+    finish(&read, &format!("{} enriched days", features.len()));
+
+    let compare = bar("4/5 compare");
+    for competitor in competitors {
+        client.declare(&file.property_id, competitor).await.context("a competitor could not be declared")?;
+    }
+    let stay = history::stay(&file.property_id);
+    let job = client.scrape(&stay).await.context("the prices of competitors could not be asked for")?;
+    watch(client, &job, &compare).await?;
+    let comparison = client.comparison(&file.property_id).await.context("the prices could not be read")?;
+    ensure!(comparison.priced > 0, "no competitor has a price");
+
+    let schedule = bar("5/5 schedule");
+    let times = fire(client, &stay, &schedule).await?;
+    finish(&schedule, &format!("it read the prices again at {}", times.join(", ")));
+
+    println!("\n{}", show::facts(&features));
+    println!("{}\n", show::days_table(&features));
+    for line in show::chart(&features) {
+        println!("{line}");
+    }
+    println!("\n{}", show::comparison(&comparison));
+    println!("{}", show::prices_table(&comparison));
+    Ok(())
+}
+
+/// Shows a job's progress until it has completed.
+async fn watch(client: &Client, job: &str, bar: &ProgressBar) -> anyhow::Result<()> {
     let ended = loop {
-        let job = client.job(&job).await.context("the job could not be read")?;
-        enrich.set_position(u64::from(job.progress));
-        enrich.set_message(job.message.clone().unwrap_or_else(|| job.status.clone()));
+        let job = client.job(job).await.context("the job could not be read")?;
+        bar.set_position(u64::from(job.progress));
+        bar.set_message(job.message.clone().unwrap_or_else(|| job.status.clone()));
         if matches!(job.status.as_str(), "completed" | "failed" | "cancelled") {
             break job;
         }
@@ -124,19 +172,36 @@ async fn pipeline(client: &Client) -> anyhow::Result<()> {
     if ended.status != "completed" {
         bail!("job {job} {}: {}", ended.status, ended.failed_reason.unwrap_or_default());
     }
-    finish(&enrich, &format!("job {job} completed"));
-
-    let read = bar("3/3 read back");
-    let features = client.features(&file.property_id).await.context("the result could not be read")?;
-    ensure!(features.len() == days, "{} of {days} days came back", features.len());
-    finish(&read, &format!("{} enriched days", features.len()));
-
-    println!("\n{}", show::facts(&features));
-    println!("{}\n", show::days_table(&features));
-    for line in show::chart(&features) {
-        println!("{line}");
-    }
+    finish(bar, &format!("job {job} completed"));
     Ok(())
+}
+
+/// Makes a schedule and watches it fire until its limit is reached; returns the times of day of its slots.
+async fn fire(client: &Client, stay: &Value, bar: &ProgressBar) -> anyhow::Result<Vec<String>> {
+    bar.set_message(format!("the prices again, every {FIRE_EVERY_S} s"));
+    let schedule = client.schedule(stay, FIRE_EVERY_S, FIRES).await.context("the schedule was refused")?;
+    let mut slots = Vec::new();
+    loop {
+        let now = client.standing(&schedule).await.context("the schedule could not be read")?;
+        if let Some(slot) = now.last_slot.filter(|slot| slots.last() != Some(slot)) {
+            slots.push(slot);
+            bar.set_position(now.fired * 100 / FIRES);
+            bar.set_message(format!("fired {} of {FIRES} times, at {}", now.fired, time_of_day(slot)));
+        }
+        let ended = match &now.last_job {
+            Some(job) if now.over => client.job(job).await?.status == "completed",
+            _ => false,
+        };
+        if ended {
+            return Ok(slots.into_iter().map(time_of_day).collect());
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// On the clock of this machine.
+fn time_of_day(at: Timestamp) -> String {
+    at.to_zoned(jiff::tz::TimeZone::system()).strftime("%H:%M:%S").to_string()
 }
 
 fn invite(base_url: &str, token: &str) {

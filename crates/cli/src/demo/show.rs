@@ -3,7 +3,7 @@
 use jiff::civil::Date;
 
 use super::chart;
-use super::client::Day;
+use super::client::{Comparison, Day};
 use crate::table::table;
 
 /// Days shown in the table: around the first public holiday of the summer, which has a bit of everything.
@@ -62,6 +62,48 @@ pub fn days_table(days: &[Day]) -> comfy_table::Table {
         ]);
     }
     table
+}
+
+/// Where the property stands among its competitors, in a line.
+pub fn comparison(found: &Comparison) -> String {
+    let currency = found.currency.as_deref().unwrap_or_default();
+    let number = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.2}"));
+    format!(
+        "{} competitors ask {} to {} {currency} for a night of that weekend, {} in the middle; ours is {}, number {} of {}.",
+        found.priced,
+        number(found.min),
+        number(found.max),
+        number(found.median),
+        number(found.our_price),
+        found.our_rank.map_or("-".to_owned(), |rank| rank.to_string()),
+        found.priced + usize::from(found.our_price.is_some()),
+    )
+}
+
+/// What each competitor asks, the cheapest first, and the property among them.
+pub fn prices_table(found: &Comparison) -> comfy_table::Table {
+    let currency = found.currency.clone().unwrap_or_default();
+    let mut rows: Vec<(Option<f64>, [String; 3])> = found
+        .competitors
+        .iter()
+        .map(|of| {
+            let shown = of.shown.as_ref().map(|it| format!("{:.2} {}", it.amount, it.currency));
+            let told = shown.unwrap_or_else(|| of.status.clone());
+            (of.price, [of.name.clone(), told, price_text(of.price)])
+        })
+        .collect();
+    rows.push((found.our_price, ["→ our hotel".to_owned(), String::new(), price_text(found.our_price)]));
+    // Those without a price last.
+    rows.sort_by(|(a, _), (b, _)| a.unwrap_or(f64::INFINITY).total_cmp(&b.unwrap_or(f64::INFINITY)));
+    let mut table = table(["hotel", "as its page says", currency.as_str()], 2..3);
+    for (_, row) in rows {
+        table.add_row(row);
+    }
+    table
+}
+
+fn price_text(price: Option<f64>) -> String {
+    price.map_or(String::new(), |price| format!("{price:.2}"))
 }
 
 /// Price and rain by week, one column each.
