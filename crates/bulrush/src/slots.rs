@@ -13,10 +13,11 @@
 
 use std::collections::VecDeque;
 use std::iter::successors;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
+use hashbrown::HashMap;
 use jiff::civil::DateTime;
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone, TimeZoneDatabase};
 use jiff::{Timestamp, ToSpan as _};
@@ -25,6 +26,9 @@ use crate::model::{Millis, NewJob, Recurrence, ScheduleError, ScheduleSpec, Sche
 
 /// Slots of one gap of a cron expression that are counted one by one.
 const COUNT_MAX: u64 = 10_000;
+
+/// Expressions that are kept read: many schedules share few, and to read one costs more than to search its next slot.
+const WALLS_MAX: usize = 1_000;
 
 /// A database of its own, so that what the system has installed makes no difference.
 static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
@@ -39,7 +43,7 @@ pub(crate) struct Plan {
 
 #[derive(Debug, Clone)]
 enum Clock {
-    Wall(Box<Wall>),
+    Wall(Arc<Wall>),
     Elapsed { ms: u64, anchor: Millis },
 }
 
@@ -65,7 +69,7 @@ impl Plan {
     /// The slots of a schedule whose periods are counted from `anchor`.
     pub fn of(spec: &ScheduleSpec, anchor: Millis) -> Result<Self, ScheduleError> {
         let clock = match &spec.recurrence {
-            Recurrence::Cron { expression, zone } => Clock::Wall(Box::new(Wall::parse(expression, zone)?)),
+            Recurrence::Cron { expression, zone } => Clock::Wall(Wall::of(expression, zone)?),
             Recurrence::Every { ms, .. } => Clock::Elapsed { ms: (*ms).max(1), anchor },
         };
         let end = spec.end.unwrap_or(Millis::MAX).min(ScheduleSpec::MOMENT_MAX);
@@ -178,7 +182,7 @@ pub(crate) fn check(recurrence: &Recurrence, min: u64) -> Result<(), ScheduleErr
         Recurrence::Every { ms, .. } if *ms > NewJob::DELAY_MAX_MS => Err(ScheduleError::Period { ms: *ms }),
         Recurrence::Every { .. } => Ok(()),
         Recurrence::Cron { expression, zone } => {
-            let closest = Wall::parse(expression, zone)?.closest(min);
+            let closest = Wall::of(expression, zone)?.closest(min);
             if closest < min { Err(ScheduleError::Interval { ms: closest, min }) } else { Ok(()) }
         }
     }
@@ -205,7 +209,31 @@ fn elapsed_after(ms: u64, anchor: Millis, moment: Millis) -> Option<Millis> {
     }
 }
 
+/// By expression, and then by zone, so that looking one up makes no text.
+type Walls = HashMap<Box<str>, Vec<(Box<str>, Arc<Wall>)>>;
+
 impl Wall {
+    /// Reads an expression, or finds it read.
+    fn of(expression: &str, place: &str) -> Result<Arc<Self>, ScheduleError> {
+        static KEPT: LazyLock<Mutex<(Walls, usize)>> = LazyLock::new(Mutex::default);
+        let kept = || KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+        let find = |walls: &Walls| {
+            let zones = walls.get(expression)?;
+            zones.iter().find(|(zone, _)| **zone == *place).map(|(_, wall)| wall.clone())
+        };
+        if let Some(wall) = find(&kept().0) {
+            return Ok(wall);
+        }
+        let wall = Arc::new(Self::parse(expression, place)?);
+        let mut kept = kept();
+        if kept.1 >= WALLS_MAX {
+            *kept = Default::default();
+        }
+        kept.0.entry(expression.into()).or_default().push((place.into(), wall.clone()));
+        kept.1 += 1;
+        Ok(wall)
+    }
+
     fn parse(expression: &str, place: &str) -> Result<Self, ScheduleError> {
         let refused = |reason: String| ScheduleError::Cron {
             expression: expression.chars().take(80).collect(),

@@ -28,7 +28,7 @@ const WAIT_MAX_MS: u64 = 60_000;
 const PAUSE: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// How long what could not be fired is left alone, unless it is changed.
-const REST: Duration = Duration::from_secs(60);
+const REST: Duration = Duration::from_mins(1);
 /// Longest wait while slots that have come stay as they are, ms: another ticker may have died over them.
 const STUCK_MS: u64 = 5_000;
 /// Slots of one schedule that one call makes up for.

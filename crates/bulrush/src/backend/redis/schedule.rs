@@ -192,13 +192,12 @@ fn put_fire(
     for number in [fire.revision, fire.slot, fire.fires.unwrap_or(0), fire.missed, fire.next.unwrap_or(0)] {
         put_u48(buffer, number);
     }
-    match job {
-        Some(job) => put_slot_job(cmd, queue, settings, job, buffer),
-        None => {
-            put_u64(buffer, 0);
-            cmd.write_arg(buffer);
-            (0..3).for_each(|_| cmd.write_arg(b""));
-        }
+    if let Some(job) = job {
+        put_slot_job(cmd, queue, settings, job, buffer);
+    } else {
+        put_u64(buffer, 0);
+        cmd.write_arg(buffer);
+        (0..3).for_each(|_| cmd.write_arg(b""));
     }
 }
 

@@ -948,8 +948,10 @@ pub async fn a_wait_behind_slots_that_have_come_ends_with_the_next_one(rig: &Rig
         let ended = tokio::time::timeout(Duration::from_secs(20), wait).await.expect("it ends");
         ended.expect("it does not panic").expect("it can wait");
     };
+    // Long enough for a wait that has a reason to end to do so, on a server too.
     let rest = async || {
-        for _ in 0..200 {
+        for _ in 0..20 {
+            rig.backend.due_schedules(&rig.name, 1).await.expect("schedules can be read");
             tokio::task::yield_now().await;
         }
     };
@@ -977,7 +979,9 @@ pub async fn a_wait_behind_slots_that_have_come_ends_with_the_next_one(rig: &Rig
 /// Schedules with a payload larger than the queue takes by now.
 async fn put_unable(queue: &Queue, specs: impl IntoIterator<Item = ScheduleSpec>) {
     let mut specs: Vec<ScheduleSpec> = specs.into_iter().collect();
-    specs.iter_mut().for_each(|spec| spec.job.data = vec![b'x'; 200].into());
+    for spec in &mut specs {
+        spec.job.data = vec![b'x'; 200].into();
+    }
     for specs in specs.chunks(1_000) {
         let put = queue.backend.put_schedules(&queue.name, &Scope::All, specs.to_vec(), Put::Always).await;
         put.expect("they can be put");

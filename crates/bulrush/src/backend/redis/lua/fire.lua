@@ -45,7 +45,7 @@ local fresh, kv, is_fresh = {}, {}, {}
 local function flush()
   local k = #fresh
   if k == 0 then return end
-  for first = 1, 2 * k, 2 * SOME do call('HSET', KEYS[2], unpack(kv, first, math.min(2 * k, first + 2 * SOME - 1))) end
+  write_many('HSET', KEYS[2], kv)
   local packs = packs_of(fresh, n.gen)
   for first = 1, #packs, SOME do call('LPUSH', KEYS[3], unpack(packs, first, math.min(#packs, first + SOME - 1))) end
   n.waiting, n.listed, n.added = n.waiting + k, n.listed + k, n.added + k
@@ -137,8 +137,8 @@ if soonest then
   local first = first_slot()
   if not first or soonest < first then tell_sooner(soonest) end
 end
-for from = 1, #states, 2 * SOME do call('HSET', KEYS[30], unpack(states, from, math.min(#states, from + 2 * SOME - 1))) end
-for from = 1, #places, 2 * SOME do call('ZADD', KEYS[32], unpack(places, from, math.min(#places, from + 2 * SOME - 1))) end
+write_many('HSET', KEYS[30], states)
+write_many('ZADD', KEYS[32], places)
 save_members()
 if wake then ring_the_bell() end
 -- Slots of schedules that are not there make no queue.

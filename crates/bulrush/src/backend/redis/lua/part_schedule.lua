@@ -21,6 +21,10 @@ local function pack_schedule(s)
     .. char(#s.last_job) .. s.last_job .. s.owner
 end
 local function save_schedule(s) call('HSET', KEYS[30], s.id, pack_schedule(s)) end
+-- Writes pairs, as many in one call as Lua can hand over safely.
+local function write_many(command, key, list)
+  for from = 1, #list, 2000 do call(command, key, unpack(list, from, math.min(#list, from + 1999))) end
+end
 -- The first slot of all that come after now; of all, if `past` says so.
 local function first_slot(past)
   local first = call('ZRANGE', KEYS[32], past and '-inf' or '(' .. int(now), '+inf', 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')[2]

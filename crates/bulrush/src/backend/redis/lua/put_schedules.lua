@@ -49,6 +49,8 @@ for i = 1, total do
   end
 end
 
+-- What is written of all is gathered: a call from Lua costs as much as what it does.
+local states, definitions, places, names, soonest, due = {}, {}, {}, {}, nil, nil
 for m = 1, #makes do
   local i, at, old, keeps, definition, letter = unpack(makes[m])
   local id, flags, first = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
@@ -56,18 +58,34 @@ for m = 1, #makes do
   local s = old or { id = id, revision = now - 1, next = 0, fired = 0, skipped = 0, missed = 0, last_slot = 0, created = now, last_job = '' }
   if not keeps then s.anchor = tonumber(ARGV[at + 3]) end
   s.flags, s.till, s.limit, s.owner, s.updated, s.revision = flags, tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5]), ARGV[at + 6], now, s.revision + 1
-  if not keeps then
-    stand(s, band(flags, ENABLED) ~= 0 and first or 0)
-  elseif s.next > 0 and s.next <= now then
+  if keeps then
     -- As it was nobody may have been able to fire it.
-    tell_sooner(s.next)
+    if s.next > 0 and s.next <= now then due = s.next end
+  else
+    s.next = band(flags, ENABLED) ~= 0 and first or 0
+    if s.next == 0 then
+      call('ZREM', KEYS[32], id)
+    else
+      places[#places + 1] = int(s.next)
+      places[#places + 1] = id
+      if s.next <= now then due = s.next elseif not soonest or s.next < soonest then soonest = s.next end
+    end
   end
   local state = pack_schedule(s)
-  call('HSET', KEYS[30], id, state)
-  call('HSET', KEYS[31], id, definition)
-  call('ZADD', KEYS[33], 0, id)
+  states[2 * m - 1], states[2 * m] = id, state
+  definitions[2 * m - 1], definitions[2 * m] = id, definition
+  names[2 * m - 1], names[2 * m] = 0, id
   rows[i] = { letter, state, false }
 end
+if soonest then
+  local first = first_slot()
+  if not first or soonest < first then due = due or soonest end
+end
+if due then tell_sooner(due) end
+write_many('HSET', KEYS[30], states)
+write_many('HSET', KEYS[31], definitions)
+write_many('ZADD', KEYS[32], places)
+write_many('ZADD', KEYS[33], names)
 local changed = #makes > 0
 for i = 1, total do
   local letter = rows[i][1]
