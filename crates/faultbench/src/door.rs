@@ -254,7 +254,10 @@ impl Schedules for Door {
         self.store.due_schedules(queue, limit)
     }
     fn fire<'a>(&'a self, queue: &'a QueueName, fires: Vec<Fire>) -> BoxFuture<'a, Result<FireReply>> {
-        self.store.fire(queue, fires)
+        match &self.wrong {
+            Some(wrong) => Box::pin(wrong.fire(&*self.store, queue, fires)),
+            None => self.store.fire(queue, fires),
+        }
     }
     fn wait_due<'a>(&'a self, queue: &'a QueueName, until: Millis) -> BoxFuture<'a, Result<()>> {
         self.store.wait_due(queue, until)
