@@ -2,7 +2,12 @@
 
 mod common;
 
-use common::{path, run, text};
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Instant;
+
+use common::server::Server;
+use common::{DEADLINE, path, run, text};
 use serde_json::Value;
 
 fn lines(output: &std::process::Output) -> Vec<Value> {
@@ -120,4 +125,39 @@ fn schedules_are_put_listed_run_disabled_and_removed() {
         assert!(!refused.status.success(), "{arguments:?}");
         assert!(text(&refused.stderr).contains(word), "{arguments:?}: {}", text(&refused.stderr));
     }
+}
+
+/// What a server tells Prometheus.
+fn metrics(server: &Server) -> String {
+    let mut stream = TcpStream::connect(server.address()).expect("it listens");
+    stream.set_read_timeout(Some(DEADLINE)).expect("a time-out can be set");
+    write!(stream, "GET /metrics HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").expect("it reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers");
+    answer
+}
+
+#[test]
+fn a_server_fires_schedules_counts_them_and_has_those_of_the_first_start() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server =
+        Server::start(folder.path(), &["--schedule-interval", "1s", "--schedules-zone", "Europe/Berlin"]);
+    let made = server
+        .post_json("/schedules", r#"{"queue":"forecast","every":"1s","limit":1,"data":{"productId":"p"}}"#);
+    let id = made["schedule"]["id"].as_str().expect("an id").to_owned();
+    let deadline = Instant::now() + DEADLINE;
+    while server.get(&format!("/schedules/{id}"))["schedule"]["state"]["fired"] != 1 {
+        assert!(Instant::now() < deadline, "it does not fire");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    let told = "bulrush_schedule_fired_total{queue=\"forecast\"} 1";
+    while !metrics(&server).contains(told) {
+        assert!(Instant::now() < deadline, "{told} is missing in {}", metrics(&server));
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    assert!(server.stop(), "a server that is asked to stop ends well");
+    let list = run(&["schedule", "ls", "fan-out", "--data", path(folder.path()), "--json"]);
+    let defaults = lines(&list);
+    assert_eq!(defaults[0]["id"], "competitor-prices");
+    assert_eq!(defaults[0]["recurrence"]["zone"], "Europe/Berlin");
 }

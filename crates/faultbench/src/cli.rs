@@ -10,6 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::field::{self, Options, Scenario};
 use crate::report::{Report, headline, table};
 use crate::schedule::fresh_seed;
+use crate::ticker::{self, TickerArguments};
 use crate::worker::{self, WorkerArguments};
 use crate::{process, prove, scenario};
 
@@ -51,6 +52,9 @@ enum Command {
     /// Be a worker process of a run
     #[command(hide = true)]
     Worker(WorkerArguments),
+    /// Be a ticker process of a run
+    #[command(hide = true)]
+    Ticker(TickerArguments),
     /// Become a program that dies with the process that asked for it
     #[command(hide = true)]
     Guarded {
@@ -79,6 +83,7 @@ struct How {
 pub fn main() -> Result<ExitCode> {
     match Arguments::parse().command {
         Command::Worker(arguments) => worker::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Command::Ticker(arguments) => ticker::run(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Guarded { parent, program } => {
             process::become_guarded(parent, &program).map(|()| ExitCode::SUCCESS)
         }

@@ -255,7 +255,10 @@ impl Schedules for Door {
         self.store.due_schedules_after(queue, after, limit)
     }
     fn fire<'a>(&'a self, queue: &'a QueueName, fires: Vec<Fire>) -> BoxFuture<'a, Result<FireReply>> {
-        self.store.fire(queue, fires)
+        match &self.wrong {
+            Some(wrong) => Box::pin(wrong.fire(&*self.store, queue, fires)),
+            None => self.store.fire(queue, fires),
+        }
     }
     fn wait_due_after<'a>(
         &'a self,

@@ -145,6 +145,8 @@ pub struct Field {
     pub setup: Setup,
     /// What must hold; a scenario may add to it.
     pub rules: Rules,
+    /// The bug that is seeded.
+    pub bug: Option<Bug>,
     /// The faults' chance.
     pub chance: Chance,
     /// The server.
@@ -233,7 +235,7 @@ impl Field {
                 answer_ms: setup.lease_ms / 2,
                 drain_ms: setup.drain_ms,
                 memory_mib: setup.memory_mib,
-                bug: options.bug.filter(|bug| !bug.is_producers() && !bug.is_servers()),
+                bug: options.bug.filter(|bug| !bug.is_producers() && !bug.is_servers() && !bug.is_tickers()),
             };
             Place { arguments, environment: (setup.environment)(n) }
         };
@@ -250,6 +252,7 @@ impl Field {
         let field = Self {
             rules: (scenario.rules)(&setup),
             setup,
+            bug: options.bug,
             chance: root.split("faults"),
             server,
             fleet,

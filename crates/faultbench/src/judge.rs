@@ -30,6 +30,8 @@ pub struct Rules {
     pub fills_up: bool,
     /// Adds may be left without an answer.
     pub indeterminate: bool,
+    /// The faults are done to others than those who run jobs.
+    pub spares_workers: bool,
     /// No attempt may be burnt, and no job lose its worker.
     pub untouched: bool,
     /// These jobs end as crashed, and no others fail.
@@ -48,6 +50,7 @@ impl Default for Rules {
             trims: false,
             fills_up: false,
             indeterminate: false,
+            spares_workers: false,
             untouched: false,
             crash: BTreeSet::new(),
             clean_end: true,
@@ -91,7 +94,7 @@ pub fn judge(
     }
 
     judgement.in_flight = faults.iter().map(|fault| ledger.in_flight(fault).count()).sum();
-    if !faults.is_empty() && judgement.in_flight == 0 {
+    if !faults.is_empty() && judgement.in_flight == 0 && !rules.spares_workers {
         violations.push("no job was under way at any fault: the run shows nothing".to_owned());
     }
     let duplicates = count(Class::DuplicateSerial) + count(Class::DuplicateOverlapping);

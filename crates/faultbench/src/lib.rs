@@ -25,5 +25,7 @@ pub mod report;
 pub mod scenario;
 pub mod schedule;
 pub mod server;
+pub mod slots;
+pub mod ticker;
 pub mod worker;
 pub mod wrong;

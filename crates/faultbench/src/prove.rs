@@ -9,6 +9,7 @@ use crate::judge::Rules;
 use crate::ledger::Class;
 use crate::producer::Load;
 use crate::report::Report;
+use crate::scenario::tick;
 use crate::server::command;
 use crate::wrong::Bug;
 
@@ -37,6 +38,8 @@ pub const ALL: &[Proof] = &[
     Proof { bug: Some(Bug::BurnAttempt), classes: &[], word: Some("more than one attempt") },
     Proof { bug: Some(Bug::DeleteRecord), classes: &[Class::Lost, Class::Ghost], word: None },
     Proof { bug: Some(Bug::TwoLists), classes: &[Class::Ghost], word: None },
+    Proof { bug: Some(Bug::FireTwice), classes: &[], word: Some("fired 2 times") },
+    Proof { bug: Some(Bug::LoseSlot), classes: &[], word: Some("never fired") },
 ];
 
 impl Proof {
@@ -88,6 +91,7 @@ pub async fn run(proof: &Proof, options: &Options) -> Result<Report> {
     let faults: field::Faults = match proof.bug {
         Some(Bug::DeleteRecord) => |field| Box::pin(delete_record(field)),
         Some(Bug::TwoLists) => |field| Box::pin(put_in_two_lists(field)),
+        Some(Bug::FireTwice | Bug::LoseSlot) => |field| Box::pin(tick::quiet(field)),
         _ => QUIET.faults,
     };
     field::run(&Scenario { faults, ..QUIET }, &options).await

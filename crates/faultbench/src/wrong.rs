@@ -10,7 +10,8 @@ use bulrush::model::{
     ErrorKind, Finished, JobError, JobId, NewJob, Outcome, QueueName, Taken, Token, WorkerId,
 };
 use bulrush::port::{
-    AddOutcome, AddReply, Added, Backend, Result, Resume, ResumeReply, Settled, Step, StepReply, WorkerInfo,
+    AddOutcome, AddReply, Added, Backend, Fire, FireReply, Fired, Result, Resume, ResumeReply, Settled, Step,
+    StepReply, WorkerInfo,
 };
 use clap::ValueEnum;
 
@@ -39,6 +40,10 @@ pub enum Bug {
     BurnAttempt,
     /// A job is handed to the worker twice under the same token.
     HandTwice,
+    /// A slot of a schedule adds two jobs.
+    FireTwice,
+    /// A schedule moves on from a slot without a job.
+    LoseSlot,
 }
 
 impl Bug {
@@ -50,6 +55,11 @@ impl Bug {
     /// Whether the server is damaged from outside.
     pub fn is_servers(self) -> bool {
         matches!(self, Self::DeleteRecord | Self::TwoLists)
+    }
+
+    /// Whether the tickers of schedules have it.
+    pub fn is_tickers(self) -> bool {
+        matches!(self, Self::FireTwice | Self::LoseSlot)
     }
 
     /// Its name on the command line.
@@ -92,6 +102,39 @@ impl Wrong {
 
     fn next_call(&self) -> u64 {
         self.call.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Fires slots, wrongly.
+    pub async fn fire(
+        &self,
+        store: &dyn Backend,
+        queue: &QueueName,
+        mut fires: Vec<Fire>,
+    ) -> Result<FireReply> {
+        match self.bug {
+            Bug::LoseSlot => {
+                for fire in &mut fires {
+                    if self.strikes() {
+                        fire.fires = None;
+                    }
+                }
+                store.fire(queue, fires).await
+            }
+            Bug::FireTwice => {
+                let reply = store.fire(queue, fires.clone()).await?;
+                for (fire, fired) in fires.iter().zip(&reply.fired) {
+                    if let (Some(slot), Fired::Added(_)) = (fire.fires, fired)
+                        && self.strikes()
+                    {
+                        let mut again = fire.spec.slot_job(slot);
+                        again.spec.id = JobId::derive("slo", &again.spec.id, "again");
+                        store.add(queue, vec![again]).await?;
+                    }
+                }
+                Ok(reply)
+            }
+            _ => store.fire(queue, fires).await,
+        }
     }
 
     /// Adds jobs, wrongly.

@@ -61,6 +61,8 @@ caught! {
     an_attempt_that_is_burnt_is_caught: "burn-attempt",
     a_record_that_is_deleted_is_caught: "delete-record",
     a_job_in_two_lists_is_caught: "two-lists",
+    a_slot_that_fires_twice_is_caught: "fire-twice",
+    a_slot_that_is_lost_is_caught: "lose-slot",
 }
 
 /// Processes whose command line names a folder.

@@ -6,12 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bulrush::model::{JobFilter, JobState, JobView, PageRequest, QueueConfig, ScheduleId, ScheduleSpec};
+use bulrush::model::{JobFilter, JobState, JobView, PageRequest, ScheduleId, ScheduleSpec};
 use bulrush::port::{AdminCommand, PutOutcome};
 use bulrush::{Client, Queue};
 use bulrush_catalog::Catalog;
 use bulrush_catalog::jobs::{FanOutPrices, FanOutResult, ScrapePrices};
 use bulrush_scheduler::{Dependencies, start};
+use bulrush_service::configure_queues;
 use bulrush_store::{Declared, EntityKind, NewCompetitor, NewEntity, Owner, Saved, Store};
 use prometheus::{Encoder as _, Registry, TextEncoder};
 use serde_json::json;
@@ -227,11 +228,13 @@ async fn a_fan_out_that_stopped_in_the_middle_goes_on_there_and_adds_nothing_twi
     }
     let competitor = queue(&client, &deps, "competitor");
     // The second page does not fit.
-    competitor.configure(QueueConfig { depth_max: Some(250), ..QueueConfig::default() }).await.unwrap();
+    let small = [("BULRUSH_QUEUE_COMPETITOR_DEPTH_MAX".to_owned(), "250".to_owned())];
+    let tight = Dependencies { catalog: Arc::new(Catalog::with_settings(small).unwrap()), ..deps.clone() };
+    configure_queues(&*deps.backend, &tight.catalog).await.unwrap();
     let fan_out = queue(&client, &deps, "fan-out");
     let asked = FanOutPrices { days_ahead: 7, nights: 1, adults: 2, come_to: None };
     let id = fan_out.push(&asked).await.unwrap().id;
-    let scheduler = start(&deps);
+    let scheduler = start(&tight);
     eventually("a full queue", async || {
         let is_back = fan_out.get(&id).await.unwrap().unwrap().state() == JobState::Delayed;
         is_back && competitor.info().await.unwrap().counts.waiting == 250
@@ -253,7 +256,7 @@ async fn a_fan_out_that_stopped_in_the_middle_goes_on_there_and_adds_nothing_twi
     };
     note().await;
     competitor.admin(AdminCommand::Drain { delayed: true, limit: 1_000 }).await.unwrap();
-    competitor.configure(QueueConfig::default()).await.unwrap();
+    configure_queues(&*deps.backend, &deps.catalog).await.unwrap();
     fan_out.admin(AdminCommand::Promote(vec![id.clone()])).await.unwrap();
     let scheduler = start(&deps);
     let ended = fan_out.wait_finished(&id, DEADLINE).await.unwrap().unwrap();

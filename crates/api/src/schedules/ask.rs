@@ -129,6 +129,9 @@ pub struct ScheduleAsk<'a> {
     enabled: Option<Value>,
 }
 
+/// Data without secrets that are to stay, where there are any, and those secrets as they are kept.
+type Kept = (Option<Box<RawValue>>, Map<String, Value>);
+
 /// Where a schedule is to be, and for whom it is checked.
 pub struct Place<'a> {
     state: &'a State,
@@ -270,11 +273,7 @@ impl ScheduleAsk<'_> {
     }
 
     /// The data without the secrets that are to stay as they are, and those as they are kept: who changes a schedule has never seen them.
-    fn with_kept_secrets(
-        &self,
-        queue: &Queue,
-        old: Option<&ScheduleView>,
-    ) -> Result<(Option<Box<RawValue>>, Map<String, Value>), Problem> {
+    fn with_kept_secrets(&self, queue: &Queue, old: Option<&ScheduleView>) -> Result<Kept, Problem> {
         let mut kept = Map::new();
         let (Some(old), Some(data)) = (old.filter(|_| queue.has_secrets()), self.data) else {
             return Ok((None, kept));
@@ -387,7 +386,7 @@ fn problem_at(error: &ScheduleError, timing: &str) -> Problem {
         ScheduleError::Jitter { .. } => "jitter",
         ScheduleError::Missed { .. } => "missed",
         ScheduleError::Template { .. } => "options",
-        ScheduleError::Job(check) => return EngineError::Check(check.clone()).into(),
+        ScheduleError::Job(check) => return EngineError::Check(*check).into(),
         _ => timing,
     };
     Problem::field(field, error.to_string())
@@ -460,16 +459,12 @@ fn missed(value: Option<&Value>, problems: &mut PayloadProblems) -> Missed {
         "all" => {
             let Some(max) = map.get("max") else { return Missed::All { max: ALL_MAX } };
             let number = max.as_u64().and_then(|max| u32::try_from(max).ok());
-            match number.filter(|max| (1..=ScheduleSpec::MISSED_MAX).contains(max)) {
-                Some(max) => Missed::All { max },
-                None => {
-                    problems.push(
-                        "missed.max",
-                        format!("must be a whole number from 1 to {}", ScheduleSpec::MISSED_MAX),
-                    );
-                    Missed::default()
-                }
+            if let Some(max) = number.filter(|max| (1..=ScheduleSpec::MISSED_MAX).contains(max)) {
+                return Missed::All { max };
             }
+            let most = ScheduleSpec::MISSED_MAX;
+            problems.push("missed.max", format!("must be a whole number from 1 to {most}"));
+            Missed::default()
         }
         _ => {
             problems.push("missed", ACCEPTED);

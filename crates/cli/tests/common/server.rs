@@ -64,6 +64,16 @@ impl Server {
         json(body)
     }
 
+    /// Host and port.
+    pub fn address(&self) -> &str {
+        &self.process.address
+    }
+
+    /// Sends JSON; the body of a good answer.
+    pub fn post_json(&self, target: &str, body: &str) -> Value {
+        self.ask("POST", target, "application/json", body)
+    }
+
     /// Uploads prices of a year; returns the file's id and the property's.
     pub fn upload(&self) -> (String, String) {
         const BOUNDARY: &str = "bulrush-test-5c1d";

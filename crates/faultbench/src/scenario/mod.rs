@@ -7,6 +7,7 @@ mod network;
 mod outage;
 mod power;
 mod stall;
+pub(crate) mod tick;
 mod trace;
 
 use std::path::PathBuf;
@@ -17,11 +18,13 @@ use crate::process::is_installed;
 /// All of them, in the order in which they are run.
 pub const ALL: &[Scenario] = &[
     kill::K1,
+    tick::K2,
     kill::K4,
     kill::K5,
     kill::O3,
     kill::O3_MEMORY,
     stall::Z1,
+    tick::Z2,
     stall::Z3,
     stall::DEADLOCK,
     outage::R1,

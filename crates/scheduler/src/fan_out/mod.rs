@@ -55,7 +55,7 @@ fn served(client: &Client, deps: &Dependencies) -> Served {
 
 /// The queue to which a fan-out adds.
 fn target(client: &Client, deps: &Dependencies, name: &str) -> JobResult<Queue> {
-    let queue = deps.catalog.find(name).map_err(|error| Failure::unrecoverable(error))?;
+    let queue = deps.catalog.find(name).map_err(Failure::unrecoverable)?;
     Ok(client.queue_with(queue.name().clone(), queue.options()))
 }
 

@@ -14,7 +14,7 @@ pub(crate) struct Tickers(Arc<Mutex<Vec<(QueueName, One)>>>);
 
 enum One {
     Running(Ticker),
-    Ended(TickerStats),
+    Ended(Box<TickerStats>),
 }
 
 impl Tickers {
@@ -33,7 +33,7 @@ impl Tickers {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let stats = |one: &One| match one {
             One::Running(ticker) => ticker.stats(),
-            One::Ended(stats) => stats.clone(),
+            One::Ended(stats) => TickerStats::clone(stats),
         };
         all.iter().map(|(queue, one)| (queue.clone(), stats(one))).collect()
     }
@@ -46,7 +46,7 @@ impl Tickers {
                 One::Ended(_) => None,
                 One::Running(ticker) => {
                     ticker.stop();
-                    let ended = One::Ended(ticker.stats());
+                    let ended = One::Ended(Box::new(ticker.stats()));
                     match std::mem::replace(one, ended) {
                         One::Running(ticker) => Some((n, ticker)),
                         One::Ended(_) => None,
@@ -58,7 +58,7 @@ impl Tickers {
         let ends = join_all(running.into_iter().map(async |(n, ticker)| (n, ticker.shutdown().await))).await;
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for (n, stats) in ends {
-            all[n].1 = One::Ended(stats);
+            all[n].1 = One::Ended(Box::new(stats));
         }
     }
 }

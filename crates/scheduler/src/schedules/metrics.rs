@@ -1,5 +1,7 @@
 //! What Prometheus reads of schedules: labels are the queues of the catalogue.
 
+use std::collections::HashMap;
+
 use bulrush::TickerStats;
 use bulrush::model::{HISTOGRAM_BOUNDS_MS, QueueName};
 use prometheus::core::{Collector, Desc};
@@ -52,7 +54,7 @@ impl ScheduleMetrics {
         let named = COUNTERS.iter().chain(&GAUGES).map(|(name, help, _)| (*name, *help)).chain([LATENESS]);
         // One that Prometheus would not take has no description, and a test misses it.
         let describe = |(name, help): (&str, &str)| {
-            Desc::new(name.to_owned(), help.to_owned(), vec!["queue".to_owned()], Default::default()).ok()
+            Desc::new(name.to_owned(), help.to_owned(), vec!["queue".to_owned()], HashMap::new()).ok()
         };
         let descriptions = named.filter_map(describe).collect();
         Self { tickers, descriptions }
