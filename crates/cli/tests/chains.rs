@@ -65,7 +65,7 @@ fn a_template_is_run_from_the_command_line() {
     assert!(said.contains("values.propertyId: is required") && said.contains("values.location"), "{said}");
     let said = text(&template(&["--owner", "ada", "--set", "propertyId=x"]).stderr);
     assert!(said.contains("--owner acme/ada"), "{said}");
-    let said = text(&run(&["template", "run", "enrichment.enrich", "--owner", "a/b"]).stderr);
+    let said = text(&run(&["template", "run", "enrichment.enrich-propertie", "--owner", "a/b"]).stderr);
     assert!(said.contains("did you mean enrichment.enrich-property?"), "{said}");
 
     let set = format!("propertyId={property}");

@@ -12,7 +12,7 @@ use bulrush::Producer;
 use bulrush::model::NewJob;
 use bulrush::port::{AddOutcome, Added, Error as EngineError};
 use bulrush_catalog::{OutboxJob, Queue};
-use bulrush_store::{OutboxPlace, OutboxRow, StoreError, now_ms};
+use bulrush_store::{OutboxLag, OutboxPlace, OutboxRow, StoreError, now_ms};
 use tokio::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -80,10 +80,11 @@ struct State {
 /// Goes through the rows that are left.
 async fn pass(deps: &Dependencies, state: &mut State) -> Result<(), OutboxError> {
     let outbox = deps.store.outbox();
-    let mut full = BTreeSet::new();
+    let (mut full, mut was_any) = (BTreeSet::new(), state.from.is_some());
     for _ in 0..PAGES {
         let rows = outbox.pending(state.from.as_ref(), PAGE).await?;
         let is_last = rows.len() < PAGE as usize;
+        was_any |= !rows.is_empty();
         let next = rows.last().map(OutboxRow::place).filter(|_| !is_last);
         relay(deps, rows, &state.full, &mut full).await?;
         state.from = next;
@@ -92,7 +93,9 @@ async fn pass(deps: &Dependencies, state: &mut State) -> Result<(), OutboxError>
         }
     }
     state.full = full;
-    deps.outbox.set_lag(outbox.lag().await?, now_ms());
+    // Where nothing was found nothing need be counted: most looks find nothing.
+    let lag = if was_any { outbox.lag().await? } else { OutboxLag { unsent: 0, oldest_at_ms: None } };
+    deps.outbox.set_lag(lag, now_ms());
     if state.forgotten.is_none_or(|at| at.elapsed() >= FORGET_EVERY) {
         forget(deps).await?;
         state.forgotten = Some(Instant::now());

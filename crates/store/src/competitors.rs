@@ -112,7 +112,7 @@ impl<'s> Competitors<'s> {
         if self.store.entities().save(&mut tx, &entity).await? == Saved::NotYours {
             return Ok(Declared::NotYours);
         }
-        query(
+        let linked = query(
             "INSERT INTO competitor_links (property, competitor, created_at) VALUES ($1, $2, $3) \
              ON CONFLICT (property, competitor) DO NOTHING",
         )
@@ -120,7 +120,12 @@ impl<'s> Competitors<'s> {
         .bind(&new.id)
         .bind(now_ms())
         .execute(tx.connection())
-        .await?;
+        .await;
+        match linked {
+            // Somebody has removed the property since it was looked at.
+            Err(StoreError::MissingReference(_)) => return Ok(Declared::NotYours),
+            linked => linked?,
+        };
         tx.commit().await?;
         Ok(if is_known { Declared::Replaced } else { Declared::New })
     }

@@ -131,7 +131,7 @@ async fn find(
     property: &Entity,
     asked: &str,
 ) -> Result<Option<Competitor>, Problem> {
-    if asked.is_empty() || asked.len() > ID_MAX {
+    if asked.is_empty() || asked.len() > ID_MAX || asked.chars().any(char::is_control) {
         return Ok(None);
     }
     let (scope, of) = (principal.rows(), &property.entity.id);

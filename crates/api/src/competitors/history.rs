@@ -60,7 +60,7 @@ pub async fn get(
     }
     let stay = stay(&query, &mut problems);
     let competitor = query.one("competitor", &mut problems).map(ToOwned::to_owned);
-    if competitor.as_ref().is_some_and(|id| !(1..=ID_MAX).contains(&id.len())) {
+    if competitor.as_ref().is_some_and(|id| !is_id(id)) {
         problems.push("competitor", "must be the id of a competitor");
     }
     let cursor = query.one("cursor", &mut problems);
@@ -95,6 +95,10 @@ async fn read(
     serde_json::to_value(answer).map_err(|error| Problem::internal(&error))
 }
 
+fn is_id(text: &str) -> bool {
+    (1..=ID_MAX).contains(&text.len()) && !text.chars().any(char::is_control)
+}
+
 /// A place as text. It holds nothing that its reader has not seen, and what is made of it is looked for among their own rows alone.
 fn seal_cursor(place: &PricePlace) -> String {
     let PricePlace { seen_on, stay: Stay { check_in, check_out, adults }, competitor } = place;
@@ -108,7 +112,7 @@ fn open_cursor(cursor: &str) -> Result<PricePlace, Problem> {
         let mut day = || parts.next()?.parse::<Date>().ok().filter(|day| day.year() >= 0);
         let (seen_on, check_in, check_out) = (day()?, day()?, day()?);
         let adults = parts.next()?.parse().ok()?;
-        let competitor = parts.next()?.to_owned();
+        let competitor = parts.next().filter(|id| is_id(id))?.to_owned();
         Some(PricePlace { seen_on, stay: Stay { check_in, check_out, adults }, competitor })
     };
     Some(cursor).filter(|cursor| cursor.len() <= CURSOR_MAX).and_then(|_| read()).ok_or_else(|| {

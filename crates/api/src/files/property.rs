@@ -16,7 +16,8 @@ pub fn id_of_name(principal: &Principal, name: &str) -> String {
 
 /// The entity that the caller means, if they may see it.
 pub async fn find(deps: &Deps, principal: &Principal, asked: &str) -> Result<Option<Entity>, Problem> {
-    if asked.is_empty() || asked.len() > NAME_MAX {
+    // No name has control characters, and PostgreSQL takes no NUL.
+    if asked.is_empty() || asked.len() > NAME_MAX || asked.chars().any(char::is_control) {
         return Ok(None);
     }
     let scope = principal.rows();

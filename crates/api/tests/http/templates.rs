@@ -228,7 +228,7 @@ async fn a_template_of_the_catalogue_is_run_with_values_for_its_placeholders() {
     let data = added.expect(202)["data"].clone();
     assert_eq!((&data["queueName"], &data["jobName"]), (&json!("enrichment"), &json!("enrich-property")));
     let job = api.get(Who::Ada, added.header("location")).await.expect(200);
-    let kept = &job["job"]["data"];
+    let kept = &job["data"]["data"];
     assert_eq!((&kept["propertyId"], &kept["countryCode"]), (&json!("inn"), &Value::Null), "{job}");
     // Members may be replaced beside it, and a template of one's own has no placeholders.
     let csv = json!({"data": {"format": "xlsx"}});
