@@ -14,7 +14,7 @@ use std::time::Duration;
 use bulrush::model::{JobState, JobView, Millis, Missed, PageRequest, ScheduleId, ScheduleSpec};
 use bulrush::{Client, Queue};
 use bulrush_catalog::jobs::{FanOutPrices, FanOutResult, ScrapePrices};
-use bulrush_store::{EntityKind, NewEntity, Owner, Saved, Store};
+use bulrush_store::{Declared, EntityKind, NewCompetitor, NewEntity, Owner, Saved, Store};
 use serde_json::json;
 
 const DEADLINE: Duration = Duration::from_mins(1);
@@ -200,29 +200,31 @@ async fn a_fan_out_whose_scheduler_is_killed_is_continued_and_adds_no_second_job
     let database = folder.path().join("store.db");
     let store = Store::open(&format!("sqlite:{}", database.display())).await.unwrap();
     store.migrate().await.unwrap();
-    let entity = |id: String, kind, attributes: serde_json::Value| NewEntity {
+    let owner = Owner::new("acme", "ada");
+    let property = |id: String| NewEntity {
         name: id.clone(),
         id,
-        owner: Owner::new("acme", "ada"),
-        kind,
+        owner: owner.clone(),
+        kind: EntityKind::Property,
         location: None,
         country: None,
         time_zone: None,
-        attributes: attributes.as_object().unwrap().clone(),
+        attributes: serde_json::Map::new(),
     };
     store
         .write::<_, bulrush_store::StoreError, _>(async |tx| {
             for n in 0..MANY {
-                let property = entity(format!("p{n:04}"), EntityKind::Property, json!({}));
-                let with = json!({ "propertyIds": [property.id] });
-                let competitor = entity(format!("c{n:04}"), EntityKind::Competitor, with);
-                assert_eq!(store.entities().save(tx, &property).await?, Saved::Yes);
-                assert_eq!(store.entities().save(tx, &competitor).await?, Saved::Yes);
+                assert_eq!(store.entities().save(tx, &property(format!("p{n:04}"))).await?, Saved::Yes);
             }
             Ok(())
         })
         .await
         .unwrap();
+    let new = NewCompetitor { id: "c".into(), name: "The other one".into(), page: json!({}) };
+    for n in 0..MANY {
+        let declared = store.competitors().declare(&owner, &format!("p{n:04}"), &new, 50).await.unwrap();
+        assert_eq!(declared, Declared::New);
+    }
     let client = Client::connect(&engine).await.unwrap();
     let (fan_out, competitor) = (client.queue("fan-out").unwrap(), client.queue("competitor").unwrap());
     let mut scheduler = Scheduler::start(&engine, &database);
