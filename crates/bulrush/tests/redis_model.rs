@@ -39,7 +39,7 @@ use tokio::runtime::Runtime;
 use world::World;
 
 /// Histories that are tried where nobody says how many.
-const SEEDS: u64 = 50;
+const SEEDS: u64 = 100;
 /// Things that happen in one history, at most.
 const LENGTH: usize = 120;
 

@@ -362,7 +362,7 @@ pub fn happening() -> impl Strategy<Value = Happening> {
             .prop_map(|(queue, worker, completed, repeat)| Happening::Renew { queue, worker, completed, repeat }),
         4 => (queue(), worker(), any::<usize>())
             .prop_map(|(queue, worker, pick)| Happening::Stop { queue, worker, pick }),
-        8 => (queue(), vec((prop::bool::weighted(0.3), any::<usize>(), write), 1..4))
+        8 => (queue(), vec((prop::bool::weighted(0.5), any::<usize>(), write), 1..4))
             .prop_map(|(queue, writes)| Happening::Write { queue, writes }),
         4 => queue().prop_map(|queue| Happening::Maintain { queue }),
         13 => time.prop_map(Happening::Pass),
