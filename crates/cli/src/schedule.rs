@@ -252,7 +252,10 @@ async fn find(engine: &Engine, which: &Which) -> anyhow::Result<(Queue, Schedule
 }
 
 fn unknown(queue: &Queue, id: &str) -> String {
-    format!("{} has no schedule {id}; `bulrush schedule ls {0}` lists those it has", queue.name())
+    format!(
+        "{} has no schedule {id}; `bulrush schedule ls {0}` lists those it has, and one of an owner needs --owner TENANT/USER",
+        queue.name()
+    )
 }
 
 fn owner_of(text: &str) -> anyhow::Result<Owner> {

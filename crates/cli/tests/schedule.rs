@@ -110,7 +110,7 @@ fn schedules_are_put_listed_run_disabled_and_removed() {
 
     assert_eq!(lines(&on(&["rm", "forecast", "nightly"]))[0]["done"], "is removed");
     for (arguments, word) in [
-        (vec!["rm", "forecast", "nightly"], "has no schedule nightly"),
+        (vec!["rm", "forecast", "nightly"], "needs --owner TENANT/USER"),
         (vec!["run", "forecast", "nightly"], "has no schedule nightly"),
         (vec!["get", "forcast", "nightly"], "did you mean forecast?"),
         (vec!["set", "feeds", "x", "--cron", "@daily"], "sync-weather"),
