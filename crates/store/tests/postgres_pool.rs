@@ -188,8 +188,11 @@ async fn a_server_that_ends_its_sessions_or_goes_away_is_found_again() {
     let database = Postgres::create().await;
     let proxy = Proxy::start().await;
     let store = migrated(&proxy.url(&database, LIMITS)).await;
-    let sql =
-        format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{}'", database.name);
+    // With a deadline it answers when the sessions are gone; without one, when they have been told.
+    let sql = format!(
+        "SELECT pg_terminate_backend(pid, 30000) FROM pg_stat_activity WHERE datname = '{}'",
+        database.name
+    );
     let mut tx = store.begin().await.unwrap();
     admin().await.execute(AssertSqlSafe(sql)).await.unwrap();
     let ended = store.observations().upsert(&mut tx, "p1", &[seen("lost", 1, 1.0)]).await.unwrap_err();

@@ -45,9 +45,10 @@ async fn keys_that_are_wrong_revoked_or_over_are_refused_alike() {
     let (id, revoked) = issued(&api, "user", None).await;
     api.store.api_keys().revoke(&Scope::All, &id, now_ms()).await.unwrap();
     // An end that is still to come when the row is written, however slow the machine is.
-    let (_, over) = issued(&api, "user", Some(now_ms() + 2_000)).await;
-    while now_ms() <= api.store.api_keys().list(&Scope::All, None, 1).await.unwrap()[0].expires_at_ms.unwrap()
-    {
+    let (over_id, over) = issued(&api, "user", Some(now_ms() + 2_000)).await;
+    let end_ms =
+        api.store.api_keys().get(&Scope::All, &over_id).await.unwrap().unwrap().expires_at_ms.unwrap();
+    while now_ms() <= end_ms {
         tokio::task::yield_now().await;
     }
     let mut wrong = good.clone().into_bytes();
