@@ -9,7 +9,7 @@ use crate::db::{Database, query};
 use crate::url::DatabaseUrl;
 use crate::{
     ApiKeys, Claims, CompetitorPages, CompetitorPrices, Competitors, Entities, Features, Files, Holidays,
-    Observations, Outbox, Results, SiteTurns, StoreError, StreamTickets, Templates, Weather,
+    Observations, Outbox, Results, Rollups, SiteTurns, StoreError, StreamTickets, Templates, Weather,
     WebhookDeliveries, WebhookPositions, Webhooks,
 };
 
@@ -159,6 +159,11 @@ impl Store {
     /// Results of jobs.
     pub fn results(&self) -> Results<'_> {
         Results::new(self)
+    }
+
+    /// Sums of observations.
+    pub fn rollups(&self) -> Rollups<'_> {
+        Rollups::new(self)
     }
 
     /// Keys of programs that call the API.
