@@ -31,10 +31,12 @@ mod metrics;
 mod openapi;
 mod queues;
 mod reference;
+mod rollups;
 mod routes;
 mod schedules;
 mod server;
 mod state;
+mod things;
 mod webhooks;
 mod workers;
 

@@ -75,12 +75,8 @@ impl Placeholder {
 }
 
 /// Every template, in the order of the queues.
-pub const ALL: [&JobTemplate; 4] = [
-    &enrich_property::TEMPLATE,
-    &scrape_prices::TEMPLATE,
-    &aggregate::TEMPLATE,
-    &export::TEMPLATE,
-];
+pub const ALL: [&JobTemplate; 4] =
+    [&enrich_property::TEMPLATE, &scrape_prices::TEMPLATE, &aggregate::TEMPLATE, &export::TEMPLATE];
 
 /// The template of this id.
 pub fn find(id: &str) -> Option<&'static JobTemplate> {

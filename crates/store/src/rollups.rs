@@ -48,13 +48,8 @@ impl Rollup {
 
     /// The first of its values that is no number.
     fn not_a_number(&self) -> Option<(&'static str, f64)> {
-        let own = [
-            ("sum", self.sum),
-            ("min", self.min),
-            ("max", self.max),
-            ("p50", self.p50),
-            ("p90", self.p90),
-        ];
+        let own =
+            [("sum", self.sum), ("min", self.min), ("max", self.max), ("p50", self.p50), ("p90", self.p90)];
         let derived = self.derived.values().map(|value| ("derived", *value));
         own.into_iter().chain(derived).find(|(_, value)| !value.is_finite())
     }

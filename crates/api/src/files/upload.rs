@@ -31,6 +31,7 @@ use crate::jobs::enqueue::traceparent;
 use crate::jobs::lookup::find_queue;
 use crate::jobs::outbox;
 use crate::state::{Deps, State};
+use crate::things;
 
 /// What a form may weigh beside its file, bytes.
 const FORM_BYTES: u64 = 64 << 10;
@@ -381,7 +382,7 @@ async fn property_of(
     let stem = shown.rsplit_once('.').map_or(shown.as_str(), |(stem, _)| stem);
     Ok(NewEntity {
         id: match &said.property_id {
-            Some(name) => property::id_of_name(principal, name),
+            Some(name) => things::id_of_name(principal, EntityKind::Property, name),
             None => new_id()?,
         },
         owner: Owner::new(&principal.owner.tenant, &principal.owner.user),

@@ -12,13 +12,13 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use crate::files::property;
 use crate::http::auth::Principal;
 use crate::http::problem::Problem;
 use crate::jobs::enqueue::Idempotency;
 use crate::jobs::keys::{self, KeyKind};
 use crate::jobs::options::{DedupOption, Options};
 use crate::state::{Deps, State};
+use crate::things;
 
 /// Most bytes of a job's data.
 pub const DATA_MAX: usize = 1 << 20;
@@ -163,12 +163,12 @@ pub async fn check_data(
     };
     for entity in &prepared.entities {
         let named = prepared.data.get(entity.field).and_then(Value::as_str).unwrap_or_default();
-        let wanted: Option<EntityKind> = entity.kind.parse().ok();
-        match property::find(deps, principal, named).await? {
-            Some(found) if Some(found.entity.kind) == wanted => {
+        let wanted: EntityKind = entity.kind.parse().map_err(|error| Problem::internal(&error))?;
+        match things::find_of_kind(deps, principal, wanted, named).await? {
+            Some(found) => {
                 prepared.data.insert(entity.field.to_owned(), Value::from(found.entity.id));
             }
-            _ => {
+            None => {
                 problems.push(format!("data.{}", entity.field), format!("is not a {} of yours", entity.kind));
             }
         }

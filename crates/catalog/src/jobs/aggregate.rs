@@ -159,9 +159,10 @@ fn prepare(
     let is_given = |fields: &Fields<'_>, name| fields.value(name).is_some();
     let (starts, ends) = (is_given(&fields, "startDate"), is_given(&fields, "endDate"));
     // One without the other is asked for like any that is missing.
-    let (start_date, end_date) = match starts || ends {
-        true => (fields.day("startDate", YEARS), fields.day("endDate", YEARS)),
-        false => (None, None),
+    let (start_date, end_date) = if starts || ends {
+        (fields.day("startDate", YEARS), fields.day("endDate", YEARS))
+    } else {
+        (None, None)
     };
     if let (Some(start), Some(end)) = (start_date, end_date) {
         let days = start.until(end).map_or(i32::MAX, |span| span.get_days().saturating_add(1));

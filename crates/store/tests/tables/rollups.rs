@@ -190,10 +190,9 @@ async fn impossible_rollups_are_refused(store: &Store) {
             "{refused:?}"
         );
     }
-    for bad in [
-        Rollup { count: 0, ..rollup("clicks", 0, 1.0) },
-        Rollup { end_ms: 0, ..rollup("clicks", 0, 1.0) },
-    ] {
+    for bad in
+        [Rollup { count: 0, ..rollup("clicks", 0, 1.0) }, Rollup { end_ms: 0, ..rollup("clicks", 0, 1.0) }]
+    {
         let refused = replace(store, "job", (0, 10), 0, &[bad]).await;
         assert!(matches!(refused, Err(FenceError::Store(StoreError::Refused { .. }))), "{refused:?}");
     }
