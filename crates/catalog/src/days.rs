@@ -47,7 +47,6 @@ mod tests {
             let found = start_of_day(&TimeZone::get(zone).unwrap(), day).unwrap();
             assert_eq!(found.to_string(), begins, "{zone} {day}");
         }
-        assert!(start_of_day(&TimeZone::UTC, Date::MAX).is_some());
-        assert_eq!(start_of_day(&TimeZone::get("Pacific/Apia").unwrap(), Date::MIN), None);
+        assert_eq!(start_of_day(&TimeZone::UTC, Date::MAX), None, "no moment is as late as that");
     }
 }

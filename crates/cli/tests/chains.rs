@@ -8,10 +8,11 @@ use common::{path, run, text};
 use serde_json::{Map, Value, json};
 
 /// The values of a template's placeholders, as its examples have them, for a property of the test's own.
-fn values(template: &templates::JobTemplate, property: &str) -> Map<String, Value> {
+fn values(template: &templates::JobTemplate, property: &str, publisher: &str) -> Map<String, Value> {
     let example = |one: &templates::Placeholder| {
         let value = match one.name {
             "propertyId" => json!(property),
+            "publisherId" => json!(publisher),
             "startDate" => json!("2015-01-01"),
             "endDate" => json!("2015-12-31"),
             "countryCode" => json!("US"),
@@ -27,13 +28,15 @@ fn every_template_of_the_catalogue_runs_to_its_end_against_the_sandbox() {
     let folder = tempfile::tempdir().expect("a folder");
     let server = Server::start(&folder.path().join("data"), &[]);
     let (_, property) = server.upload();
+    let traffic = server.upload_form(&[("kind", "publisher")], "date,clicks\n2015-06-01,7\n");
+    let publisher = traffic["publisherId"].as_str().expect("an id");
     let listed = server.get("/templates/catalog");
     let jobs: Vec<String> = templates::ALL
         .into_iter()
         .enumerate()
         .map(|(n, template)| {
             assert_eq!(listed["templates"][n]["id"], template.id());
-            let body = json!({"values": values(template, &property)});
+            let body = json!({"values": values(template, &property, publisher)});
             let added = server.post(&format!("/templates/{}/run", template.id()), &body);
             added["data"]["jobId"].as_str().expect("an id").to_owned()
         })
