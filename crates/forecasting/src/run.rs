@@ -45,7 +45,7 @@ pub fn forecast(
             step: history.step(),
         });
     }
-    if values.iter().all(|value| *value == values[0]) {
+    if values.iter().all(|value| value.to_bits() == values[0].to_bits()) {
         return Err(ForecastError::Constant { value: values[0], count: values.len() });
     }
     watch.stage(Stage::Models);
