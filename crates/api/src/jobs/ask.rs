@@ -6,7 +6,6 @@ use actix_web::http::StatusCode;
 use bulrush::clock::{Clock as _, SystemClock};
 use bulrush::model::{Dedup, JobId, NewJob};
 use bulrush_catalog::{Caller, JobKind, PayloadProblems, Queue};
-use bulrush_store::EntityKind;
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -163,13 +162,15 @@ pub async fn check_data(
     };
     for entity in &prepared.entities {
         let named = prepared.data.get(entity.field).and_then(Value::as_str).unwrap_or_default();
-        let wanted: Option<EntityKind> = entity.kind.parse().ok();
         match property::find(deps, principal, named).await? {
-            Some(found) if Some(found.entity.kind) == wanted => {
+            Some(found) if entity.kinds.contains(&found.entity.kind.as_str()) => {
                 prepared.data.insert(entity.field.to_owned(), Value::from(found.entity.id));
             }
             _ => {
-                problems.push(format!("data.{}", entity.field), format!("is not a {} of yours", entity.kind));
+                problems.push(
+                    format!("data.{}", entity.field),
+                    format!("is not a {} of yours", entity.kinds.join(" or a ")),
+                );
             }
         }
     }

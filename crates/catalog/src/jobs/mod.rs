@@ -4,10 +4,14 @@ pub mod deliver_webhook;
 pub mod enrich_property;
 pub mod export;
 pub mod fan_out_prices;
+pub mod optimize;
+pub mod run_forecast;
 pub mod scrape_prices;
 
 pub use deliver_webhook::{DeliverWebhook, DeliverWebhookResult, WebhookEvent};
 pub use enrich_property::{EnrichProperty, EnrichPropertyResult, GeoPoint};
 pub use export::{Export, ExportEntity, ExportFormat, ExportResult};
 pub use fan_out_prices::{FanOutPrices, FanOutResult};
+pub use optimize::{Allocated, Constraints, Optimize, OptimizeResult, WarehouseNeed};
+pub use run_forecast::{ForecastModel, RunForecast, RunForecastResult};
 pub use scrape_prices::{CompetitorOutcome, CompetitorStatus, ScrapePrices, ScrapePricesResult};
