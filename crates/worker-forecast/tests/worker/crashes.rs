@@ -66,9 +66,9 @@ async fn a_worker_that_dies_before_its_write_leaves_nothing() {
     for percent in [30, 90] {
         let world = World::new().await;
         world.product("tea", 120).await;
+        let doomed = Doomed::start(&world, &world.client).await;
         // There is one writer at a time, and it is the test: the worker comes no further than to its write.
         let writer = world.store.begin().await.unwrap();
-        let doomed = Doomed::start(&world, &world.client).await;
         let job = world.add("forecast", &forecast_of("tea", 14)).await;
         world.comes_to("forecast", &job, percent).await;
         doomed.kill();
@@ -157,8 +157,8 @@ async fn stock_is_optimized_once_by_the_next_worker_when_one_dies() {
     let world = World::new().await;
     world.thing("tea", &ada(), EntityKind::Product, json!({"unitCost": 12, "leadTimeDays": 7})).await;
     world.observe("tea", "demand", YESTERDAY, &weekly(200)).await;
-    let writer = world.store.begin().await.unwrap();
     let doomed = Doomed::start(&world, &world.client).await;
+    let writer = world.store.begin().await.unwrap();
     let job = world.add("optimization", &stock_of("tea")).await;
     world.comes_to("optimization", &job, 90).await;
     doomed.kill();
