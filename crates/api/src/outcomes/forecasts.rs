@@ -147,8 +147,7 @@ pub async fn get(
 
 async fn read(state: &State, principal: &Principal, asked: &str) -> Result<Value, Problem> {
     let store = &state.deps()?.store;
-    let found =
-        if can_be_id(asked) { store.forecasts().get(&principal.rows(), asked).await? } else { None };
+    let found = if can_be_id(asked) { store.forecasts().get(&principal.rows(), asked).await? } else { None };
     let found = found.ok_or_else(|| Problem::not_found("unknown_forecast", "There is no such forecast."))?;
     let points = store.forecasts().points(&found).await?;
     let points = points.into_iter().map(Into::into).collect();

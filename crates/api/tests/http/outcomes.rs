@@ -77,7 +77,10 @@ async fn a_forecast_is_read_by_its_id_or_its_job_s_with_its_points() {
     let id = forecast(&api, "for-1", "demand").await;
     let answer = api.get(Who::Ada, &format!("/api/v1/forecasts/{id}")).await.expect(200);
     assert_eq!(answer, api.get(Who::Ada, "/api/v1/forecasts/for-1").await.expect(200));
-    assert_eq!((&answer["forecast"]["forecastId"], &answer["forecast"]["jobId"]), (&json!(id), &json!("for-1")));
+    assert_eq!(
+        (&answer["forecast"]["forecastId"], &answer["forecast"]["jobId"]),
+        (&json!(id), &json!("for-1"))
+    );
     assert_eq!(answer["forecast"]["productId"], "tea");
     assert_eq!(
         answer["points"][0],

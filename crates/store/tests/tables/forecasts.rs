@@ -2,7 +2,8 @@
 
 use crate::common::{ada, property, save};
 use bulrush_store::{
-    FenceError, ForecastAccuracy, ForecastPoint, ForecastStep, Forecasts, NewForecast, Scope, Store, StoreError,
+    FenceError, ForecastAccuracy, ForecastPoint, ForecastStep, Forecasts, NewForecast, Scope, Store,
+    StoreError,
 };
 use jiff::ToSpan as _;
 use jiff::civil::date;
@@ -34,7 +35,13 @@ fn forecast(entity: &str, metric: &str, horizon: i32) -> NewForecast {
         first_day: date(2026, 1, 1),
         last_day: date(2026, 3, 31),
         observed: 89,
-        accuracy: ForecastAccuracy { mape: Some(12.5), mase: 0.9, smape: 11.0, coverage80: 79.0, coverage95: 96.0 },
+        accuracy: ForecastAccuracy {
+            mape: Some(12.5),
+            mase: 0.9,
+            smape: 11.0,
+            coverage80: 79.0,
+            coverage95: 96.0,
+        },
         details: serde_json::json!({"models": [], "notes": ["a note"]}),
         points: (0..horizon).map(point).collect(),
     }
@@ -57,7 +64,11 @@ async fn a_forecast_is_kept_as_it_was_made_and_replaced_by_the_next_run_of_its_j
     assert_eq!(put(store, "for-1", 2, &second).await.unwrap(), id);
     let by_job = store.forecasts().get(&ada().into(), "for-1").await.unwrap().unwrap();
     assert_eq!((by_job.id.as_str(), by_job.run), (id.as_str(), 2));
-    assert_eq!(store.forecasts().points(&by_job).await.unwrap(), second.points, "no point of the first is left");
+    assert_eq!(
+        store.forecasts().points(&by_job).await.unwrap(),
+        second.points,
+        "no point of the first is left"
+    );
     assert_eq!(store.forecasts().latest(&ada().into(), "p1", None, 10).await.unwrap(), [by_job]);
     assert!(put(store, "for-1", 1, &forecast("p1", "demand", 1)).await.is_err(), "a late run is refused");
 }
@@ -122,7 +133,10 @@ async fn what_is_no_number_or_of_nothing_is_refused_and_leaves_nothing(store: &S
     let mut bad = forecast("p1", "demand", 3);
     bad.accuracy.mape = Some(f64::NAN);
     let refused = put(store, "for-1", 1, &bad).await.unwrap_err();
-    assert!(matches!(refused, FenceError::Store(StoreError::NotANumber { field: "mape", .. })), "{refused:?}");
+    assert!(
+        matches!(refused, FenceError::Store(StoreError::NotANumber { field: "mape", .. })),
+        "{refused:?}"
+    );
     let refused = put(store, "for-1", 1, &forecast("nowhere", "demand", 3)).await.unwrap_err();
     assert!(matches!(refused, FenceError::Store(StoreError::MissingReference(_))), "{refused:?}");
     assert_eq!(store.forecasts().get(&Scope::All, "for-1").await.unwrap(), None);
