@@ -21,11 +21,21 @@
     )
 )]
 
+mod accuracy;
+mod backtest;
+mod ensemble;
 mod error;
 mod history;
+mod intervals;
+mod models;
 mod outcome;
+mod prepare;
+mod regression;
 mod run;
+mod season;
 mod settings;
+mod simplex;
+mod transform;
 mod watch;
 
 pub use error::ForecastError;
