@@ -54,7 +54,8 @@ impl Thing {
         &self.entity.entity.id
     }
 
-    /// The last `days_max` days of a series up to yesterday, as `now` has it: today is not over.
+    /// The last `days_max` days of a series, of those before today: today is not over, as `now` has it. The last of them is the last day with
+    /// a value, however long ago that is.
     ///
     /// Several values of a day are one: counts are added up, levels (prices, occupancy, stock) are averaged.
     pub async fn series(
@@ -68,8 +69,7 @@ impl Thing {
         let has: Vec<String> = has.into_iter().map(|(name, _)| name).collect();
         let metric = metric.map_or_else(|| self.default_metric(&has), ToOwned::to_owned);
         let today = self.zone.to_datetime(now).date();
-        let first = today.checked_sub(i64::from(days_max).days()).unwrap_or(Date::MIN);
-        let (mut from_ms, end_ms) = (self.begin_ms(first), self.begin_ms(today));
+        let (mut from_ms, end_ms) = (i64::MIN, self.begin_ms(today));
         let mut sums: BTreeMap<Date, (f64, u32)> = BTreeMap::new();
         loop {
             let page =
@@ -80,6 +80,12 @@ impl Thing {
                     *sum += point.value;
                     *count += 1;
                 }
+            }
+            // A series may be older than what is read of it, and longer than memory.
+            let first =
+                sums.last_key_value().map(|(last, _)| last.saturating_sub(i64::from(days_max).days()));
+            while first.zip(sums.first_key_value()).is_some_and(|(first, (day, _))| *day <= first) {
+                sums.pop_first();
             }
             match page.last() {
                 Some(last) if page.len() == PAGE as usize => from_ms = last.ts_ms + 1,

@@ -22,6 +22,9 @@ pub const RESULT_KIND: &str = "forecast/run-forecast";
 /// Days of history that are read: what is older says little of tomorrow and costs time.
 const DAYS_MAX: u32 = 3_660;
 
+/// Days without a value after which a reader is told that the history is not of today. A month, and what it takes to count it.
+const OLD_DAYS: i32 = 45;
+
 /// Forecasts.
 pub(crate) async fn run(
     deps: Dependencies,
@@ -42,12 +45,20 @@ async fn forecast(
     payload: &RunForecast,
     ctx: &Context,
 ) -> Result<RunForecastResult, Trouble> {
-    let (thing, metric, history, forecast) = tokio::select! {
+    let (thing, metric, history, mut forecast) = tokio::select! {
         biased;
         _ = ctx.stopped() => return Err(Trouble::Stopped),
         made = make(deps, payload, ctx) => made?,
     };
     ctx.check().map_err(|_| Trouble::Stopped)?;
+    let today = thing.zone.to_datetime(deps.now()).date();
+    let old = history.last().until(today).map_or(0, |span| span.get_days());
+    if old > OLD_DAYS {
+        let last = history.last();
+        forecast
+            .notes
+            .push(format!("the history ends on {last}, {old} days ago; the forecast begins after it"));
+    }
     ctx.progress(90, "Saving results");
     let new = document::stored(&thing, &metric, &history, &forecast);
     let result = save(deps, ctx, &thing, payload, &new, &forecast).await?;

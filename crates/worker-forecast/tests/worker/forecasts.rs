@@ -5,6 +5,7 @@ use bulrush_catalog::jobs::{ForecastModel, RunForecast, RunForecastResult};
 use bulrush_store::{EntityKind, Forecasts, Observation, Owner, Scope};
 use bulrush_worker_forecast::FORECAST_RESULT_KIND;
 use jiff::ToSpan as _;
+use jiff::civil::date;
 use serde_json::json;
 
 use crate::world::{World, YESTERDAY, ada, weekly};
@@ -91,6 +92,24 @@ async fn today_is_not_over_and_the_values_of_a_day_are_added_up() {
     assert_eq!((stored.forecast.last_day, stored.forecast.observed), (YESTERDAY, 60));
     let points = world.store.forecasts().points(&stored).await.unwrap();
     assert!(points.iter().all(|point| point.mean < 100.0), "{points:?}");
+    workers.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_history_of_long_ago_is_forecast_from_where_it_ends_and_ten_years_of_it_count() {
+    let world = World::new().await;
+    world.thing("tea", &ada(), EntityKind::Product, json!({})).await;
+    let last = date(2009, 6, 30);
+    world.observe("tea", "demand", last, &weekly(4_000)).await;
+    let workers = world.start();
+    let job = world.add("forecast", &forecast_of("tea", 7)).await;
+    let result: RunForecastResult = world.completed("forecast", &job).await;
+    assert!(result.notes.iter().any(|note| note.contains("ends on 2009-06-30")), "{result:?}");
+    let scope = Scope::from(ada());
+    let stored = world.store.forecasts().get(&scope, &result.forecast_id).await.unwrap().unwrap();
+    assert_eq!((stored.forecast.last_day, stored.forecast.observed), (last, 3_660));
+    let points = world.store.forecasts().points(&stored).await.unwrap();
+    assert_eq!(points[0].day, date(2009, 7, 1));
     workers.shutdown().await;
 }
 
