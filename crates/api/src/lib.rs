@@ -29,6 +29,7 @@ mod jobs;
 mod live;
 mod metrics;
 mod openapi;
+mod outcomes;
 mod queues;
 mod reference;
 mod rollups;

@@ -42,3 +42,18 @@ pub async fn find_of_kind(
 ) -> Result<Option<Entity>, Problem> {
     Ok(find(deps, principal, kind, asked).await?.filter(|found| found.entity.kind == kind))
 }
+
+/// The same, of any of these kinds; of two that have the same name the one whose kind is named first.
+pub async fn find_of_kinds(
+    deps: &Deps,
+    principal: &Principal,
+    kinds: &[EntityKind],
+    asked: &str,
+) -> Result<Option<Entity>, Problem> {
+    for kind in kinds {
+        if let Some(found) = find_of_kind(deps, principal, *kind, asked).await? {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}

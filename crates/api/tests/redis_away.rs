@@ -13,7 +13,7 @@ use common::{Answer, Fixture, Who, bind_on};
 use reqwest::Method;
 use serde_json::json;
 
-const PATH: &str = "/api/v1/queues/forecast/jobs";
+const PATH: &str = "/api/v1/queues/analytics/jobs";
 
 async fn served(redis: &Redis) -> Fixture {
     let backend = bulrush::backend::connect(&redis.url()).await.unwrap();
@@ -24,7 +24,7 @@ async fn served(redis: &Redis) -> Fixture {
 
 async fn add(api: &Fixture, key: &str) -> Answer {
     let request = api.as_who(Who::Ada, Method::POST, PATH).header("idempotency-key", key);
-    let body = json!({"name": "run-forecast", "data": {"key": key}}).to_string();
+    let body = json!({"name": "analyze", "data": {"key": key}}).to_string();
     Answer::of(request.header("content-type", "application/json").body(body).send().await.unwrap()).await
 }
 
@@ -45,7 +45,7 @@ async fn settle(api: &Fixture, keys: &[String]) {
         .await;
         assert!(ids.insert(id.unwrap()), "{key} shares a job");
     }
-    assert_eq!(api.depth("forecast").await, keys.len() as u64);
+    assert_eq!(api.depth("analytics").await, keys.len() as u64);
 }
 
 /// Every request is answered, and what is not acknowledged is 503 with when to come back.
@@ -104,7 +104,7 @@ async fn a_full_server_refuses_adds_and_answers_reads() {
         refused.text
     );
     assert_eq!(api.get(Who::Ada, &format!("{PATH}/{id}")).await.status, 200);
-    api.complete("forecast", &json!({})).await;
+    api.complete("analytics", &json!({})).await;
     redis.tell("CONFIG SET maxmemory 100mb");
     add(&api, "second").await.expect(202);
 }

@@ -72,8 +72,8 @@ pub struct Prepared {
 pub struct EntityRef {
     /// The field, at the top of the data.
     pub field: &'static str,
-    /// What it must be: `property`.
-    pub kind: &'static str,
+    /// What it may be: `property`.
+    pub kinds: &'static [&'static str],
 }
 
 impl Prepared {

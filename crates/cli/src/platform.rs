@@ -25,6 +25,7 @@ use bulrush_worker_competitor::CompetitorSettings;
 use {
     bulrush_scheduler as scheduler, bulrush_worker_analytics as analytics,
     bulrush_worker_competitor as competitor, bulrush_worker_enrichment as enrichment,
+    bulrush_worker_forecast as forecast,
 };
 
 /// How long running jobs may go on when the process is asked to stop.
@@ -111,6 +112,7 @@ impl Platform {
         api.outbound_pages = sandbox.as_ref().map(|sandbox| reaching(plan.outbound.clone(), sandbox));
         let workers = enrichment::start(&client, &dependencies, &settings)
             .and(analytics::start(&client, &computing, &settings))
+            .and(forecast::start(&client, &forecast::Dependencies::new(store.clone()), &settings))
             .and(competitor::start(
                 &client,
                 &pages(&store, plan.outbound, plan.competitors, sandbox.as_ref())?,

@@ -52,6 +52,7 @@ mod error;
 mod features;
 mod fences;
 mod files;
+mod forecasts;
 mod holidays;
 mod ids;
 mod look;
@@ -86,6 +87,9 @@ pub use error::{FenceError, StoreError};
 pub use features::{DayFeatures, Features, Season, UnknownSeason};
 pub use fences::forget_fences;
 pub use files::{Completion, FileRow, FileState, Files, NewFile, NewOutput, display_name, download_name};
+pub use forecasts::{
+    Forecast, ForecastAccuracy, ForecastPoint, ForecastStep, Forecasts, NewForecast, UnknownStep,
+};
 pub use holidays::{Holiday, HolidayKind, Holidays};
 pub use ids::{derived_id, new_id, now_ms};
 pub use look::DatabaseLook;

@@ -8,9 +8,9 @@ use tempfile::TempDir;
 use crate::db::{Database, query};
 use crate::url::DatabaseUrl;
 use crate::{
-    ApiKeys, Claims, CompetitorPages, CompetitorPrices, Competitors, Entities, Features, Files, Holidays,
-    Observations, Outbox, Results, Rollups, SiteTurns, StoreError, StreamTickets, Templates, Weather,
-    WebhookDeliveries, WebhookPositions, Webhooks,
+    ApiKeys, Claims, CompetitorPages, CompetitorPrices, Competitors, Entities, Features, Files, Forecasts,
+    Holidays, Observations, Outbox, Results, Rollups, SiteTurns, StoreError, StreamTickets, Templates,
+    Weather, WebhookDeliveries, WebhookPositions, Webhooks,
 };
 
 /// How busy the connections are, for metrics.
@@ -154,6 +154,11 @@ impl Store {
     /// Uploads, and files that jobs made.
     pub fn files(&self) -> Files<'_> {
         Files::new(self)
+    }
+
+    /// What is expected of them.
+    pub fn forecasts(&self) -> Forecasts<'_> {
+        Forecasts::new(self)
     }
 
     /// Results of jobs.

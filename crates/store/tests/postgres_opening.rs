@@ -111,13 +111,13 @@ async fn what_is_wrong_with_the_way_in_is_told_without_the_password() {
     let proxy = Proxy::start().await;
     let url = proxy.url(&database, "acquire_timeout_ms=300").replacen("bulrush@", "bulrush:hunter2@", 1);
     for mode in [Mode::Silent, Mode::Closed] {
-        proxy.set(mode);
+        proxy.set(mode).await;
         let away = timeout(DEADLINE, Store::open(&url)).await.expect("it ends").unwrap_err();
         assert!(matches!(away, StoreError::Unavailable(_)) && away.is_transient(), "{mode:?}: {away:?}");
         assert!(!format!("{} {away:?}", told(&away)).contains("hunter2"));
     }
     // What asks for encryption does not go on without.
-    proxy.set(Mode::Pass);
+    proxy.set(Mode::Pass).await;
     let encrypted = proxy.url(&database, "connections=2").replacen("sslmode=disable", "sslmode=require", 1);
     let refused = Store::open(&encrypted).await.unwrap_err();
     assert!(matches!(refused, StoreError::NoEntry(_)), "{refused:?}");

@@ -173,7 +173,7 @@ async fn sockets_that_die_are_replaced_and_only_the_calls_on_them_fail() {
     let store = migrated(&proxy.url(&database, LIMITS)).await;
     for round in 0..5 {
         let mut tx = store.begin().await.unwrap();
-        proxy.cut();
+        proxy.cut().await;
         let lost = store.observations().upsert(&mut tx, "p1", &[seen("lost", round, 1.0)]).await.unwrap_err();
         assert!(matches!(lost, StoreError::Unavailable(_)) && lost.is_transient(), "{lost:?}");
         drop(tx);
@@ -200,12 +200,12 @@ async fn a_server_that_ends_its_sessions_or_goes_away_is_found_again() {
     drop(tx);
     eventually(&store).await;
 
-    proxy.set(Mode::Closed);
+    proxy.set(Mode::Closed).await;
     let away = timeout(DEADLINE, store.begin()).await.expect("a call ends").unwrap_err();
     assert!(matches!(away, StoreError::Unavailable(_)), "{away:?}");
     let away = timeout(DEADLINE, store.ping()).await.expect("a call ends").unwrap_err();
     assert!(matches!(away, StoreError::Unavailable(_)), "{away:?}");
-    proxy.set(Mode::Pass);
+    proxy.set(Mode::Pass).await;
     eventually(&store).await;
     store.close().await;
 }
@@ -219,7 +219,7 @@ async fn calls_on_sockets_that_fall_silent_end_and_the_pool_heals() {
     let open = futures_util::future::join_all((0..3).map(|_| store.begin())).await;
     futures_util::future::join_all((0..3).map(|_| store.ping())).await;
     let mut tx = open.into_iter().next().unwrap().unwrap();
-    proxy.set(Mode::Silent);
+    proxy.set(Mode::Silent).await;
     let calls = async {
         let in_transaction = store.observations().upsert(&mut tx, "p1", &[seen("lost", 1, 1.0)]).await;
         let others = futures_util::future::join_all((0..12).map(|_| store.ping())).await;
@@ -235,7 +235,7 @@ async fn calls_on_sockets_that_fall_silent_end_and_the_pool_heals() {
         tx.map(drop)
     };
     assert!(timeout(DEADLINE, committing).await.expect("every call ends").is_err());
-    proxy.set(Mode::Pass);
+    proxy.set(Mode::Pass).await;
     eventually(&store).await;
     // Not one but all: as many at once as there are connections.
     let all = futures_util::future::join_all((0..12).map(|n| write_two(&store, n)));

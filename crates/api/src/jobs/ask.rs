@@ -162,14 +162,18 @@ pub async fn check_data(
         }
     };
     for entity in &prepared.entities {
+        let kinds = entity.kinds.iter().map(|kind| kind.parse::<EntityKind>());
+        let kinds = kinds.collect::<Result<Vec<_>, _>>().map_err(|error| Problem::internal(&error))?;
         let named = prepared.data.get(entity.field).and_then(Value::as_str).unwrap_or_default();
-        let wanted: EntityKind = entity.kind.parse().map_err(|error| Problem::internal(&error))?;
-        match things::find_of_kind(deps, principal, wanted, named).await? {
+        match things::find_of_kinds(deps, principal, &kinds, named).await? {
             Some(found) => {
                 prepared.data.insert(entity.field.to_owned(), Value::from(found.entity.id));
             }
             None => {
-                problems.push(format!("data.{}", entity.field), format!("is not a {} of yours", entity.kind));
+                problems.push(
+                    format!("data.{}", entity.field),
+                    format!("is not a {} of yours", entity.kinds.join(" or a ")),
+                );
             }
         }
     }

@@ -23,21 +23,21 @@ fn body_of(operation: &Value) -> Option<Value> {
     Some(match operation["operationId"].as_str().unwrap() {
         "addJob" => json!({"data": {}}),
         "addJobs" => json!({"jobs": [{"data": {}}]}),
-        "addFlow" => json!({"queue": "forecast"}),
+        "addFlow" => json!({"queue": "analytics"}),
         "changeJob" => json!({"priority": 1}),
         "addExport" => json!({"format": "csv"}),
         "addWebhook" => json!({"url": "https://example.com/hook"}),
-        "addSchedule" => json!({"queue": "forecast", "cron": "0 3 * * *"}),
+        "addSchedule" => json!({"queue": "analytics", "cron": "0 3 * * *"}),
         "enableSchedule" => json!({"enabled": true}),
-        "addTemplate" | "changeTemplate" => json!({"name": "t", "queue": "forecast"}),
+        "addTemplate" | "changeTemplate" => json!({"name": "t", "queue": "analytics"}),
         _ => json!({}),
     })
 }
 
 async fn ask(api: &Fixture, who: Option<Who>, method: &str, path: &str, operation: &Value) -> Answer {
     // A job of Ada's own for each question, so that none depends on the one before.
-    let job = api.add(Who::Ada, "forecast", &json!({"data": {}})).await;
-    let path = path.replace("{queue}", "forecast").replace("{id}", &job);
+    let job = api.add(Who::Ada, "analytics", &json!({"data": {}})).await;
+    let path = path.replace("{queue}", "analytics").replace("{id}", &job);
     let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
     let mut request = match who {
         None => api.request(method, &path),
@@ -85,16 +85,16 @@ async fn every_route_answers_each_role_as_the_table_says() {
 async fn what_is_foreign_reads_like_what_never_was() {
     let api = start().await;
     let document = api.get(Who::Admin, "/api/v1/openapi.json").await.expect(200);
-    let unknown = "for-01hzzzzzzzzzzzzzzzzzzzzzzz";
+    let unknown = "ana-01hzzzzzzzzzzzzzzzzzzzzzzz";
     for (path, methods) in document["paths"].as_object().unwrap() {
         for (method, operation) in methods.as_object().unwrap() {
             if !path.contains("/jobs/{id}") {
                 continue;
             }
-            let job = api.add(Who::Ada, "forecast", &json!({"data": {}})).await;
+            let job = api.add(Who::Ada, "analytics", &json!({"data": {}})).await;
             let mut texts = Vec::new();
             for id in [job.as_str(), unknown] {
-                let path = path.replace("{queue}", "forecast").replace("{id}", id);
+                let path = path.replace("{queue}", "analytics").replace("{id}", id);
                 let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
                 let mut request = api.as_who(Who::OtherAda, method, &path);
                 if let Some(body) = body_of(operation) {

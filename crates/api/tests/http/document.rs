@@ -66,7 +66,7 @@ async fn what_the_document_says_of_a_job_is_what_is_taken() {
     let options: BTreeSet<&str> =
         schemas["JobOptions"]["properties"].as_object().unwrap().keys().map(String::as_str).collect();
     // An option that is not known is named with those that are.
-    let answer = api.post(Who::Ada, "/api/v1/queues/forecast/jobs", &json!({"options": {"#": 1}})).await;
+    let answer = api.post(Who::Ada, "/api/v1/queues/analytics/jobs", &json!({"options": {"#": 1}})).await;
     let errors = answer.expect(422);
     let told = errors["errors"][0]["message"].as_str().unwrap().rsplit("options are ").next().unwrap();
     assert_eq!(told.split(", ").collect::<BTreeSet<_>>(), options);
@@ -79,13 +79,13 @@ async fn what_the_document_says_of_a_job_is_what_is_taken() {
             let at = schema[bound].as_i64().unwrap_or_else(|| panic!("{name} has no {bound}"));
             let taken = json!({"data": {}, "options": {name: at}});
             assert_eq!(
-                api.post(Who::Ada, "/api/v1/queues/forecast/jobs", &taken).await.status,
+                api.post(Who::Ada, "/api/v1/queues/analytics/jobs", &taken).await.status,
                 202,
                 "{name} {at}"
             );
             let refused = json!({"data": {}, "options": {name: at + beyond}});
             assert_eq!(
-                api.post(Who::Ada, "/api/v1/queues/forecast/jobs", &refused).await.status,
+                api.post(Who::Ada, "/api/v1/queues/analytics/jobs", &refused).await.status,
                 422,
                 "{name}"
             );
@@ -108,10 +108,10 @@ async fn the_reference_page_loads_nothing_from_elsewhere_and_runs_nothing() {
 #[tokio::test]
 async fn what_the_document_says_of_a_query_is_what_is_taken() {
     let api = start().await;
-    let job = api.add(Who::Ada, "forecast", &json!({"data": {}})).await;
+    let job = api.add(Who::Ada, "analytics", &json!({"data": {}})).await;
     let hook = api.post(Who::Ada, "/api/v1/webhooks", &json!({"url": "https://example.com/hook"})).await;
     let hook = hook.expect(201)["webhook"]["id"].as_str().unwrap().to_owned();
-    let hourly = json!({"queue": "forecast", "every": "1h"});
+    let hourly = json!({"queue": "analytics", "every": "1h"});
     let hourly = api.post(Who::Ada, "/api/v1/schedules", &hourly).await;
     let hourly = hourly.expect(201)["schedule"]["id"].as_str().unwrap().to_owned();
     let document = api.get(Who::Admin, "/api/v1/openapi.json").await.expect(200);
@@ -127,7 +127,7 @@ async fn what_the_document_says_of_a_query_is_what_is_taken() {
                 _ => &job,
             };
             let place =
-                path.replace("{queue}", "forecast").replace("{id}", id).replace("{propertyId}", "inn");
+                path.replace("{queue}", "analytics").replace("{id}", id).replace("{propertyId}", "inn");
             for parameter in operation["parameters"].as_array().into_iter().flatten() {
                 let (name, schema) = (parameter["name"].as_str().unwrap(), &parameter["schema"]);
                 if parameter["in"] != "query" || schema["type"] != "integer" || path.contains("/properties/")

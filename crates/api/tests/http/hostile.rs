@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::common::{Answer, DEADLINE, Fixture, Who, start, start_with};
 
-const JOBS: &str = "/api/v1/queues/forecast/jobs";
+const JOBS: &str = "/api/v1/queues/analytics/jobs";
 
 /// Sends bytes as they are and reads until the server closes, or `enough` of the text is there.
 fn raw(api: &Fixture, bytes: &[u8], enough: impl Fn(&str) -> bool) -> String {
@@ -52,10 +52,10 @@ async fn addresses_that_try_to_get_round_the_routes_find_nothing() {
         "/api/v1//jobs",
         "/api/v1/jobs/",
         "/api/v1/jobs%2f",
-        "/api/v1/queues/forecast/jobs/%00",
+        "/api/v1/queues/analytics/jobs/%00",
         "/api/v1/queues/%ff/jobs",
         "/API/V1/JOBS",
-        "/api/v1/queues/forecast/failed;admin=1",
+        "/api/v1/queues/analytics/failed;admin=1",
     ] {
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
@@ -70,7 +70,7 @@ async fn addresses_that_try_to_get_round_the_routes_find_nothing() {
 #[tokio::test]
 async fn a_method_that_is_named_in_a_header_is_not_used() {
     let api = start().await;
-    let id = api.add(Who::Ada, "forecast", &json!({"data": {}})).await;
+    let id = api.add(Who::Ada, "analytics", &json!({"data": {}})).await;
     for header in ["x-http-method-override", "x-http-method", "x-method-override"] {
         let request = api.as_who(Who::Ada, Method::GET, &format!("{JOBS}/{id}")).header(header, "DELETE");
         assert_eq!(request.send().await.unwrap().status(), 200);
@@ -161,7 +161,7 @@ async fn names_that_could_be_read_as_something_else_are_refused() {
             "what is unknown is not used"
         );
     }
-    for query in ["status=failed'%20OR%201=1", "status[]=failed", "queue=*", "queue=forecast%00"] {
+    for query in ["status=failed'%20OR%201=1", "status[]=failed", "queue=*", "queue=analytics%00"] {
         let answer = api.get(Who::Ada, &format!("/api/v1/jobs?{query}")).await;
         assert!(matches!(answer.status, 200 | 422), "{query}");
         assert_ne!(answer.json()["total"], json!(99));
@@ -190,8 +190,8 @@ async fn pipelined_requests_are_answered_in_order_and_upgrades_are_not_taken() {
         "GET  /health/live HTTP/1.1\r\nHost: x\r\n\r\n",
         "GET /health/live HTTP/9.9\r\nHost: x\r\n\r\n",
         "\u{0}\u{1}\u{2}\r\n\r\n",
-        "POST /api/v1/queues/forecast/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-        "POST /api/v1/queues/forecast/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        "POST /api/v1/queues/analytics/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "POST /api/v1/queues/analytics/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
     ] {
         let text = raw(&api, odd.as_bytes(), |text| text.contains("\r\n\r\n"));
         assert!(text.is_empty() || text.starts_with("HTTP/1.1 4"), "{odd:?}: {text}");
@@ -236,5 +236,5 @@ async fn what_is_taken_is_bounded_where_clients_choose_how_much() {
     assert_eq!(answer.problem(400), "invalid_idempotency_key");
     let wide: Value = json!({"data": {"list": vec![1; 600_000]}});
     assert!(matches!(api.post(Who::Ada, JOBS, &wide).await.status, 413));
-    assert_eq!(api.depth("forecast").await, 0);
+    assert_eq!(api.depth("analytics").await, 0);
 }

@@ -24,13 +24,13 @@ async fn get(api: &Fixture, key: &str, path: &str) -> Answer {
 async fn a_key_stands_for_its_owner_with_its_role() {
     let api = start().await;
     let (id, key) = issued(&api, "user", None).await;
-    let job = api.add(Who::Ada, "forecast", &json!({"data": {}})).await;
-    let foreign = api.add(Who::Bob, "forecast", &json!({"data": {}})).await;
+    let job = api.add(Who::Ada, "analytics", &json!({"data": {}})).await;
+    let foreign = api.add(Who::Bob, "analytics", &json!({"data": {}})).await;
     assert_eq!(get(&api, &key, &format!("/api/v1/jobs/{job}")).await.status, 200);
     assert_eq!(get(&api, &key, &format!("/api/v1/jobs/{foreign}")).await.problem(404), "unknown_job");
     let (_, viewer) = issued(&api, "viewer", None).await;
     assert_eq!(get(&api, &viewer, &format!("/api/v1/jobs/{foreign}")).await.status, 200);
-    let add = api.request(Method::POST, "/api/v1/queues/forecast/jobs").bearer_auth(&viewer).body("{}");
+    let add = api.request(Method::POST, "/api/v1/queues/analytics/jobs").bearer_auth(&viewer).body("{}");
     assert_eq!(Answer::of(add.send().await.unwrap()).await.problem(403), "forbidden");
     let ticket = api.request(Method::POST, "/api/v1/stream-tickets").bearer_auth(&key).send().await.unwrap();
     assert_eq!(Answer::of(ticket).await.problem(403), "forbidden", "who can send a header needs no ticket");

@@ -87,7 +87,7 @@ async fn listen(api: &Fixture, who: Who, path: &str) -> Listener {
 }
 
 async fn add(api: &Fixture, who: Who) -> String {
-    api.add(who, "forecast", &json!({"name": "run-forecast", "data": {"productId": "p"}})).await
+    api.add(who, "analytics", &json!({"name": "analyze", "data": {"productId": "p"}})).await
 }
 
 #[tokio::test]
@@ -95,16 +95,16 @@ async fn a_job_s_progress_and_end_are_told_as_the_seeds_clients_read_them() {
     let api = start().await;
     let mut ada = listen(&api, Who::Ada, "/api/v1/sse").await;
     let id = add(&api, Who::Ada).await;
-    let (worker, job) = api.take("forecast").await;
+    let (worker, job) = api.take("analytics").await;
     let progress = Progress { percent: 50, message: Some("Running models...".into()), data: None };
     let update =
         Update { id: Fixture::job_id(&id), token: job.token, change: UpdateChange::Progress(progress) };
-    api.backend.update(&QueueName::new("forecast").unwrap(), vec![update]).await.unwrap();
+    api.backend.update(&QueueName::new("analytics").unwrap(), vec![update]).await.unwrap();
     let told = ada.until("job:progress", &id).await.pop().unwrap();
     assert_eq!((&told.data["progress"], &told.data["message"]), (&json!(50), &json!("Running models...")));
-    assert_eq!((&told.data["type"], &told.data["name"]), (&json!("forecast"), &json!("run-forecast")));
+    assert_eq!((&told.data["type"], &told.data["name"]), (&json!("analytics"), &json!("analyze")));
     let outcome = Outcome::Complete { result: None, follow_ups: Vec::new() };
-    api.settle("forecast", worker, job, outcome).await;
+    api.settle("analytics", worker, job, outcome).await;
     let end = ada.until("job:complete", &id).await.pop().unwrap();
     assert_eq!(end.data["progress"], 100);
     for internal in ["token", "worker", "owner", "data", "result"] {
@@ -133,14 +133,14 @@ async fn everybody_sees_what_is_theirs() {
     assert_eq!(ids(&viewer.until("job:added", &adas).await), [bobs.clone(), adas.clone()]);
     assert_eq!(ids(&admin.until("job:added", &adas).await), [others, bobs, adas]);
     // What happens to a queue is for administrators.
-    api.post(Who::Admin, "/api/v1/queues/forecast/pause", &json!({})).await.expect(200);
+    api.post(Who::Admin, "/api/v1/queues/analytics/pause", &json!({})).await.expect(200);
     let seen = loop {
         let seen = admin.next().await;
         if seen.name.starts_with("queue:") {
             break seen;
         }
     };
-    assert_eq!((seen.name.as_str(), &seen.data["queue"]), ("queue:paused", &json!("forecast")));
+    assert_eq!((seen.name.as_str(), &seen.data["queue"]), ("queue:paused", &json!("analytics")));
 }
 
 #[tokio::test]
@@ -151,7 +151,7 @@ async fn a_stream_is_narrowed_to_a_queue_or_a_job() {
     let mut of_queue = listen(&api, Who::Ada, "/api/v1/sse?queue=prediction").await;
     add(&api, Who::Ada).await;
     let elsewhere = api.add(Who::Ada, "prediction", &json!({"name": "generate"})).await;
-    api.complete("forecast", &json!({})).await;
+    api.complete("analytics", &json!({})).await;
     for seen in of_job.until("job:complete", &first).await {
         assert_eq!(seen.data["jobId"], json!(first));
     }
@@ -219,7 +219,7 @@ async fn an_id_that_was_not_issued_is_refused_and_one_that_is_too_old_is_told() 
     // The window of a queue holds ten thousand events.
     let jobs: Vec<Value> = (0..1_000).map(|_| json!({"data": {}})).collect();
     for _ in 0..11 {
-        api.post(Who::Bob, "/api/v1/queues/forecast/jobs/bulk", &json!({"jobs": jobs})).await.expect(202);
+        api.post(Who::Bob, "/api/v1/queues/analytics/jobs/bulk", &json!({"jobs": jobs})).await.expect(202);
     }
     let request = api.as_who(Who::Ada, Method::GET, "/api/v1/sse").header("last-event-id", old);
     let mut again = Listener::open(request).await;
@@ -281,7 +281,7 @@ async fn a_client_that_does_not_read_is_cut_off_and_the_others_feel_nothing() {
     let mut seen = 0;
     // More than a socket and the channel hold together.
     for _ in 0..40 {
-        let path = "/api/v1/queues/forecast/jobs/bulk";
+        let path = "/api/v1/queues/analytics/jobs/bulk";
         api.post(Who::Ada, path, &json!({"jobs": jobs})).await.expect(202);
         let reading = async {
             while seen % 1_000 != 999 {

@@ -14,6 +14,7 @@ mod jobs;
 mod keys;
 mod live;
 mod manage;
+mod outcomes;
 mod rollups;
 mod schedules;
 mod server;

@@ -15,7 +15,7 @@ const PATH: &str = "/api/v1/schedules";
 
 fn nightly() -> Value {
     json!({
-        "name": "nightly", "queue": "forecast-queue", "jobName": "run-forecast", "cron": "30 2 * * *",
+        "name": "nightly", "queue": "analytics-queue", "jobName": "analyze", "cron": "30 2 * * *",
         "zone": "Europe/Berlin", "data": {"productId": "p-1"}, "options": {"priority": 3, "tags": ["nightly"]},
     })
 }
@@ -40,7 +40,7 @@ async fn a_schedule_is_kept_read_changed_and_removed_by_its_owner() {
     let api = start().await;
     let made = api.post(Who::Ada, PATH, &nightly()).await;
     let schedule = made.expect(201)["schedule"].clone();
-    assert_eq!((&schedule["queue"], &schedule["name"]), (&json!("forecast"), &json!("nightly")));
+    assert_eq!((&schedule["queue"], &schedule["name"]), (&json!("analytics"), &json!("nightly")));
     assert_eq!((&schedule["cron"], &schedule["zone"]), (&json!("30 2 * * *"), &json!("Europe/Berlin")));
     assert_eq!(schedule["data"], json!({"productId": "p-1"}));
     assert_eq!((&schedule["options"]["priority"], &schedule["options"]["attempts"]), (&json!(3), &json!(3)));
@@ -128,7 +128,7 @@ async fn schedules_are_listed_page_by_page_each_to_whom_it_belongs() {
     let api = start().await;
     for n in 0..5 {
         for who in [Who::Ada, Who::Bob, Who::OtherAda] {
-            let queue = ["forecast", "metrics"][n % 2];
+            let queue = ["analytics", "metrics"][n % 2];
             let body = json!({"name": format!("s{n}"), "queue": queue, "every": "1h"});
             api.post(who, PATH, &body).await.expect(201);
         }
@@ -213,7 +213,7 @@ async fn every_field_that_is_wrong_is_named() {
         (json!({"name": ""}), vec!["name"]),
         (json!({"name": "a b"}), vec!["name"]),
         (json!({"name": "x".repeat(101)}), vec!["name"]),
-        (json!({"jobName": "run forecast"}), vec!["jobName"]),
+        (json!({"jobName": "run analytics"}), vec!["jobName"]),
         (json!({"data": {"userId": "bob"}}), vec!["data.userId"]),
         (json!({"options": {"delay": 1, "jobId": "x"}}), vec!["options.delay", "options.jobId"]),
         (json!({"options": {"runAt": 1, "dedup": "x"}}), vec!["options.runAt", "options.dedup"]),
@@ -290,7 +290,7 @@ async fn a_schedule_fires_in_its_owner_s_name_and_its_job_says_of_which_it_is() 
     let api = start_with(config, Catalog::default()).await;
     let queues = api.catalog.queues().iter().map(|queue| queue.name().clone());
     let ticker = Ticker::start(&api.backend, queues, TickerOptions::default());
-    let body = json!({"queue": "forecast", "every": "1s", "limit": 1, "data": {"productId": "p"}, "options": {"group": "g"}});
+    let body = json!({"queue": "analytics", "every": "1s", "limit": 1, "data": {"productId": "p"}, "options": {"group": "g"}});
     let made = api.post(Who::Ada, PATH, &body).await;
     let path = made.header("location").to_owned();
     let id = made.expect(201)["schedule"]["id"].clone();

@@ -45,7 +45,7 @@ async fn a_server_answers_before_it_is_ready_and_becomes_so() {
 async fn a_part_that_goes_away_is_told_and_requests_get_503() {
     let api = start().await;
     api.backend.close().await.unwrap();
-    let answer = api.post(Who::Ada, "/api/v1/queues/forecast/jobs", &json!({"data": {}})).await;
+    let answer = api.post(Who::Ada, "/api/v1/queues/analytics/jobs", &json!({"data": {}})).await;
     assert_eq!(answer.problem(503), "unavailable");
     assert!(!answer.header("retry-after").is_empty());
     let health = open(&api, "/health").await.expect(503);
@@ -64,13 +64,13 @@ async fn a_part_that_goes_away_is_told_and_requests_get_503() {
 #[tokio::test]
 async fn metrics_are_told_in_both_forms() {
     let api = start().await;
-    api.add(Who::Ada, "forecast", &json!({"data": {}})).await;
+    api.add(Who::Ada, "analytics", &json!({"data": {}})).await;
     let text = open(&api, "/metrics").await;
     assert!(text.header("content-type").starts_with("text/plain"));
     for line in [
         "# TYPE bullmq_queue_waiting_jobs gauge",
-        "bullmq_queue_waiting_jobs{queue=\"forecast\"} 1",
-        "bulrush_jobs_added_total{queue=\"forecast\"} 1",
+        "bullmq_queue_waiting_jobs{queue=\"analytics\"} 1",
+        "bulrush_jobs_added_total{queue=\"analytics\"} 1",
         "bulrush_http_requests_total{method=\"POST\",route=\"/api/v1/queues/{queue}/jobs\",status=\"202\"} 1",
     ] {
         assert!(text.text.lines().any(|l| l == line), "{line} is missing in\n{}", text.text);
@@ -78,7 +78,7 @@ async fn metrics_are_told_in_both_forms() {
     let json = open(&api, "/metrics/json").await.expect(200);
     assert!(json["timestamp"].as_str().unwrap().ends_with('Z'));
     let expected = json!({"waiting": 1, "active": 0, "completed": 0, "failed": 0, "delayed": 0});
-    assert_eq!((&json["queues"]["forecast"], json["queues"].as_object().unwrap().len()), (&expected, 22));
+    assert_eq!((&json["queues"]["analytics"], json["queues"].as_object().unwrap().len()), (&expected, 22));
 }
 
 #[tokio::test]
@@ -143,8 +143,8 @@ async fn other_methods_are_refused_with_what_there_is() {
     let api = start().await;
     for (path, allowed) in [
         ("/api/v1/jobs", "GET"),
-        ("/api/jobs/for-1", "GET"),
-        ("/api/v1/queues/forecast/jobs", "POST"),
+        ("/api/jobs/ana-1", "GET"),
+        ("/api/v1/queues/analytics/jobs", "POST"),
         ("/api/v1/files", "POST"),
         ("/api/v1/files/1/enrich", "POST"),
         ("/metrics", "GET"),
@@ -207,7 +207,7 @@ async fn a_slow_body_is_cut_off_and_nothing_is_added() {
     let api = start_with(config, Catalog::default()).await;
     let token = api.token(Who::Ada);
     let head = format!(
-        "POST /api/v1/queues/forecast/jobs HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\
+        "POST /api/v1/queues/analytics/jobs HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\
          Content-Type: application/json\r\n"
     );
     for rest in ["Content-Length: 100\r\n\r\n{", "Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n"] {
@@ -215,10 +215,10 @@ async fn a_slow_body_is_cut_off_and_nothing_is_added() {
         assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("body_too_slow"), "{answer}");
     }
     // A body that is refused unread holds the connection no longer than one that is read.
-    let no_token = "POST /api/v1/queues/forecast/jobs HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n";
+    let no_token = "POST /api/v1/queues/analytics/jobs HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n";
     let answer = talk(&api, no_token.as_bytes().to_vec(), false).await;
     assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
-    assert_eq!(api.depth("forecast").await, 0);
+    assert_eq!(api.depth("analytics").await, 0);
     let huge = talk(&api, format!("{head}Content-Length: 10000000000\r\n\r\n{{").into_bytes(), false).await;
     assert!(huge.starts_with("HTTP/1.1 413"), "{huge}");
 }
@@ -249,7 +249,7 @@ async fn slow_headers_are_cut_off() {
 #[tokio::test]
 async fn a_stop_answers_what_waits_and_frees_the_port() {
     let mut api = start().await;
-    let id = api.add(Who::Ada, "forecast", &json!({"data": {}})).await;
+    let id = api.add(Who::Ada, "analytics", &json!({"data": {}})).await;
     let request = api.as_who(Who::Ada, Method::GET, &format!("/api/v1/jobs/{id}?wait=60s"));
     let waiting = tokio::spawn(async move { Answer::of(request.send().await.unwrap()).await });
     // Both requests are in flight once the second one is counted.
@@ -294,7 +294,7 @@ async fn pages_of_other_origins_get_in_by_the_list_alone() {
     let api = start_with(config, Catalog::default()).await;
     let preflight = async |origin: &str| {
         let request = api
-            .request(Method::OPTIONS, "/api/v1/queues/forecast/jobs")
+            .request(Method::OPTIONS, "/api/v1/queues/analytics/jobs")
             .header("origin", origin)
             .header("access-control-request-method", "POST")
             .header("access-control-request-headers", "authorization,content-type,idempotency-key");
@@ -367,11 +367,11 @@ async fn large_bodies_share_a_bound_of_memory() {
     let config = ApiConfig { body_memory: 64 << 10, ..ApiConfig::default() };
     let api = start_with(config, Catalog::default()).await;
     let body = serde_json::json!({"data": {"x": "x".repeat(100 << 10)}});
-    let answer = api.post(Who::Ada, "/api/v1/queues/forecast/jobs", &body).await;
+    let answer = api.post(Who::Ada, "/api/v1/queues/analytics/jobs", &body).await;
     assert_eq!(answer.problem(503), "overloaded");
     assert_eq!(answer.header("retry-after"), "1");
     let small = serde_json::json!({"data": {"x": "x".repeat(32 << 10)}});
     for _ in 0..3 {
-        api.post(Who::Ada, "/api/v1/queues/forecast/jobs", &small).await.expect(202);
+        api.post(Who::Ada, "/api/v1/queues/analytics/jobs", &small).await.expect(202);
     }
 }

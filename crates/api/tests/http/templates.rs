@@ -12,7 +12,7 @@ const PATH: &str = "/api/v1/templates";
 
 fn nightly() -> Value {
     json!({
-        "name": "nightly", "queue": "forecast-queue", "jobName": "run-forecast", "description": "every product",
+        "name": "nightly", "queue": "analytics-queue", "jobName": "analyze", "description": "every product",
         "data": {"productId": "p-1", "horizon": 30}, "options": {"priority": 5, "tags": ["nightly"]},
     })
 }
@@ -37,7 +37,7 @@ async fn a_template_is_kept_read_changed_and_removed_by_its_owner() {
     let api = start().await;
     let made = api.post(Who::Ada, PATH, &nightly()).await;
     let template = made.expect(201)["template"].clone();
-    assert_eq!((&template["queue"], &template["version"]), (&json!("forecast"), &json!(1)));
+    assert_eq!((&template["queue"], &template["version"]), (&json!("analytics"), &json!(1)));
     assert_eq!(template["data"], json!({"productId": "p-1", "horizon": 30}));
     let path = made.header("location").to_owned();
     assert_eq!(api.get(Who::Ada, &path).await.header("etag"), "\"1\"");
@@ -189,7 +189,7 @@ async fn the_catalogue_s_templates_are_read_by_everybody_and_changed_by_nobody()
         assert_eq!((&template["builtIn"], &template["version"]), (&json!(true), &Value::Null));
         let path = format!("/api/v1/templates/{}", template["id"].as_str().unwrap());
         assert_eq!(api.get(Who::Ada, &path).await.expect(200)["template"], *template);
-        let body = json!({"name": "mine", "queue": "forecast"});
+        let body = json!({"name": "mine", "queue": "analytics"});
         let put = send(&api, Who::Admin, Method::PUT, &path, &body, None).await;
         assert_eq!(put.problem(409), "built_in_template");
         let gone = send(&api, Who::Admin, Method::DELETE, &path, &json!({}), None).await;
@@ -233,8 +233,10 @@ async fn a_template_of_the_catalogue_is_run_with_values_for_its_placeholders() {
     // Members may be replaced beside it, and a template of one's own has no placeholders.
     let csv = json!({"data": {"format": "xlsx"}});
     api.post(Who::Ada, "/api/v1/templates/export.export/run", &csv).await.expect(202);
-    let own =
-        api.post(Who::Ada, "/api/v1/templates", &json!({"name": "t", "queue": "forecast"})).await.expect(201);
+    let own = api
+        .post(Who::Ada, "/api/v1/templates", &json!({"name": "t", "queue": "analytics"}))
+        .await
+        .expect(201);
     let own = format!("/api/v1/templates/{}/run", own["template"]["id"].as_str().unwrap());
     assert_eq!(api.post(Who::Ada, &own, &json!({"values": {"a": 1}})).await.fields(), ["values"]);
 }

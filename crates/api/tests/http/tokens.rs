@@ -9,10 +9,10 @@ use reqwest::Method;
 
 /// Every route that needs a token.
 const ROUTES: [(&str, &str); 8] = [
-    ("POST", "/queues/forecast/jobs"),
-    ("GET", "/queues/forecast/jobs/for-1"),
+    ("POST", "/queues/analytics/jobs"),
+    ("GET", "/queues/analytics/jobs/ana-1"),
     ("GET", "/jobs"),
-    ("GET", "/jobs/for-1"),
+    ("GET", "/jobs/ana-1"),
     ("POST", "/files"),
     ("GET", "/files/1"),
     ("POST", "/files/1/enrich"),

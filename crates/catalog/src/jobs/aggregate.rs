@@ -182,7 +182,7 @@ fn prepare(
     };
     problems.into_result()?;
     let payload = Aggregate { publisher_id, start_date, end_date, granularity, user_id };
-    Prepared::new(&payload, vec![EntityRef { field: "publisherId", kind: "publisher" }])
+    Prepared::new(&payload, vec![EntityRef { field: "publisherId", kinds: &["publisher"] }])
 }
 
 #[cfg(test)]
@@ -203,7 +203,7 @@ mod tests {
         let caller = Caller { user: "ada", may_name_others: false };
         match prepare(data, &caller, None) {
             Ok(prepared) => {
-                assert_eq!(prepared.entities, [EntityRef { field: "publisherId", kind: "publisher" }]);
+                assert_eq!(prepared.entities, [EntityRef { field: "publisherId", kinds: &["publisher"] }]);
                 Ok(serde_json::from_value(Value::Object(prepared.data)).unwrap())
             }
             Err(problems) => Err(problems.0.into_iter().map(|problem| problem.field).collect()),

@@ -135,7 +135,7 @@ fn prepare(
     };
     problems.into_result()?;
     let payload = EnrichProperty { property_id, user_id, location, country_code, calendarific_api_key };
-    Prepared::new(&payload, vec![EntityRef { field: "propertyId", kind: "property" }])
+    Prepared::new(&payload, vec![EntityRef { field: "propertyId", kinds: &["property"] }])
 }
 
 #[cfg(test)]

@@ -190,8 +190,8 @@ fn prepare(
     caller: &Caller<'_>,
     _: Option<&dyn Sealer>,
 ) -> Result<Prepared, PayloadProblems> {
-    const IDS: [(&str, &str); 3] =
-        [("propertyId", "property"), ("publisherId", "publisher"), ("productId", "product")];
+    const IDS: [(&str, &[&str]); 3] =
+        [("propertyId", &["property"]), ("publisherId", &["publisher"]), ("productId", &["product"])];
     let mut problems = PayloadProblems::default();
     let mut fields = Fields::new(data, "data", &mut problems);
     fields.only(&[
@@ -212,7 +212,7 @@ fn prepare(
     };
     let format = fields.one_of("format", &ExportFormat::ALL);
     let [property_id, publisher_id, product_id] = IDS.map(|(field, _)| fields.text_opt(field, 256));
-    let named: Vec<(&str, &str)> =
+    let named: Vec<(&str, &[&str])> =
         IDS.into_iter().filter(|(field, _)| fields.value(field).is_some()).collect();
     if let [_, (second, _), ..] = named[..] {
         fields.problem(second, "is one too many: an export is about one thing, or about all");
@@ -250,7 +250,7 @@ fn prepare(
         job_id,
         user_id,
     };
-    Prepared::new(&payload, named.into_iter().map(|(field, kind)| EntityRef { field, kind }).collect())
+    Prepared::new(&payload, named.into_iter().map(|(field, kinds)| EntityRef { field, kinds }).collect())
 }
 
 /// Conditions on rows, each a plain value that must be met.
@@ -329,7 +329,7 @@ mod tests {
         }))
         .unwrap();
         assert_eq!((ads.entity, ads.about()), (ExportEntity::Observations, Some("pub-123")));
-        assert_eq!(things, [EntityRef { field: "publisherId", kind: "publisher" }]);
+        assert_eq!(things, [EntityRef { field: "publisherId", kinds: &["publisher"] }]);
         let (products, _) = check(json!({
             "entity": "products", "format": "csv", "filters": {"category": "beverages"}, "userId": "ada",
         }))

@@ -6,6 +6,8 @@ pub mod enrich_property;
 pub mod export;
 pub mod fan_out_aggregates;
 pub mod fan_out_prices;
+pub mod optimize;
+pub mod run_forecast;
 pub mod scrape_prices;
 
 pub use aggregate::{Aggregate, AggregateResult, Granularity};
@@ -14,4 +16,6 @@ pub use enrich_property::{EnrichProperty, EnrichPropertyResult, GeoPoint};
 pub use export::{Export, ExportEntity, ExportFormat, ExportResult};
 pub use fan_out_aggregates::FanOutAggregates;
 pub use fan_out_prices::{FanOutPrices, FanOutResult};
+pub use optimize::{Allocated, Constraints, Optimize, OptimizeResult, WarehouseNeed};
+pub use run_forecast::{ForecastModel, RunForecast, RunForecastResult};
 pub use scrape_prices::{CompetitorOutcome, CompetitorStatus, ScrapePrices, ScrapePricesResult};

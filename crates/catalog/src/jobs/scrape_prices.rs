@@ -179,7 +179,7 @@ fn prepare(
     problems.into_result()?;
     let adults = u32::try_from(adults).unwrap_or(u32::MAX);
     let payload = ScrapePrices { property_id, user_id, location, check_in, check_out, adults };
-    Prepared::new(&payload, vec![EntityRef { field: "propertyId", kind: "property" }])
+    Prepared::new(&payload, vec![EntityRef { field: "propertyId", kinds: &["property"] }])
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ pub(super) static FORECAST: QueueEntry = QueueEntry {
     aliases: &[Alias::of_queue("forecast-queue")],
     binary: Binary::Forecast,
     purpose: "Forecasts a product's demand with an ensemble of models.",
-    jobs: &[JobKind::untyped("run-forecast")],
+    jobs: &[crate::jobs::run_forecast::KIND],
     limits: Limits { concurrency: 3, timeout_ms: 5 * MINUTE_MS, ..DEFAULT },
     access: Access::Users,
     seed_variables: SeedVariables {
@@ -24,7 +24,7 @@ pub(super) static OPTIMIZATION: QueueEntry = QueueEntry {
     aliases: &[Alias::of_queue("optimization-queue")],
     binary: Binary::Forecast,
     purpose: "Computes order quantities, safety stock and reorder points.",
-    jobs: &[JobKind::untyped("optimize")],
+    jobs: &[crate::jobs::optimize::KIND],
     limits: Limits { concurrency: 2, timeout_ms: 5 * MINUTE_MS, ..DEFAULT },
     access: Access::Users,
     seed_variables: SeedVariables {

@@ -95,6 +95,61 @@ pub struct Shown {
     pub currency: String,
 }
 
+/// What an analysis found.
+#[derive(Debug, Deserialize)]
+pub struct Analysis {
+    /// In sentences.
+    pub summary: Vec<String>,
+}
+
+/// A forecast with its points.
+#[derive(Debug, Deserialize)]
+pub struct Forecast {
+    pub forecast: Forecasted,
+    pub points: Vec<ForecastPoint>,
+}
+
+/// How a forecast was made, and how well the same did on the past.
+#[derive(Debug, Deserialize)]
+pub struct Forecasted {
+    pub season: Option<u32>,
+    pub accuracy: Accuracy,
+    pub details: Details,
+}
+
+/// Errors on the past.
+#[derive(Debug, Deserialize)]
+pub struct Accuracy {
+    pub mape: Option<f64>,
+    pub mase: f64,
+    pub coverage80: f64,
+    pub coverage95: f64,
+}
+
+/// What took part in a forecast.
+#[derive(Debug, Deserialize)]
+pub struct Details {
+    pub models: Vec<Model>,
+}
+
+/// A model with its part.
+#[derive(Debug, Deserialize)]
+pub struct Model {
+    pub model: String,
+    pub weight: f64,
+}
+
+/// What is expected of a day.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct ForecastPoint {
+    pub day: Date,
+    pub mean: f64,
+    pub low80: f64,
+    pub high80: f64,
+    pub low95: f64,
+    pub high95: f64,
+}
+
 /// How a schedule stands.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -172,8 +227,8 @@ impl Client {
         Ok(())
     }
 
-    /// Asks for the competitors' prices of a stay; returns the job's id.
-    pub async fn scrape(&self, stay: &Value) -> anyhow::Result<String> {
+    /// Adds a job; returns its id.
+    pub async fn add(&self, queue: &str, name: &str, data: &Value) -> anyhow::Result<String> {
         #[derive(Deserialize)]
         struct Added {
             data: Id,
@@ -183,14 +238,49 @@ impl Client {
         struct Id {
             job_id: String,
         }
-        let body = json!({"name": "scrape-prices", "data": stay});
-        let response = self.send(Method::POST, "/queues/competitor/jobs", Some(&body)).await?;
+        let body = json!({"name": name, "data": data});
+        let response = self.send(Method::POST, &format!("/queues/{queue}/jobs"), Some(&body)).await?;
         Ok(answer::<Added>(response).await?.data.job_id)
     }
 
     /// What the competitors of a property ask for the stay that was asked about last.
     pub async fn comparison(&self, property: &str) -> anyhow::Result<Comparison> {
         answer(self.send(Method::GET, &format!("/competitors/{property}"), None).await?).await
+    }
+
+    /// What the analysis of a job found.
+    pub async fn analysis(&self, job: &str) -> anyhow::Result<Analysis> {
+        #[derive(Deserialize)]
+        struct Found {
+            result: Analysis,
+        }
+        let response = self.send(Method::GET, &format!("/analytics/{job}"), None).await?;
+        Ok(answer::<Found>(response).await?.result)
+    }
+
+    /// The forecast of a job.
+    pub async fn forecast(&self, job: &str) -> anyhow::Result<Forecast> {
+        answer(self.send(Method::GET, &format!("/forecasts/{job}"), None).await?).await
+    }
+
+    /// Asks for a file; returns the export's id, which is its job's.
+    pub async fn export(&self, wanted: &Value) -> anyhow::Result<String> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Added {
+            export_id: String,
+        }
+        Ok(answer::<Added>(self.send(Method::POST, "/exports", Some(wanted)).await?).await?.export_id)
+    }
+
+    /// The bytes of an export.
+    pub async fn download(&self, export: &str) -> anyhow::Result<Vec<u8>> {
+        let response = self.send(Method::GET, &format!("/exports/{export}/download"), None).await?;
+        if !response.status().is_success() {
+            let status = response.status();
+            bail!("the file was refused with {status}: {}", response.text().await.unwrap_or_default());
+        }
+        Ok(response.bytes().await?.to_vec())
     }
 
     /// Makes a schedule that asks for the competitors' prices every so many seconds, so many times; returns its id.

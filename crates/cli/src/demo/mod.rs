@@ -2,11 +2,12 @@
 
 mod chart;
 mod client;
+mod forecast_chart;
 mod history;
 mod show;
 
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
@@ -20,7 +21,7 @@ use bulrush_worker_competitor::CompetitorSettings;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::platform::{Plan, Platform, settings};
 use crate::token::mint;
@@ -30,6 +31,8 @@ use client::Client;
 const PIPELINE_MAX: Duration = Duration::from_mins(2);
 /// Between two looks at the job.
 const LOOK_EVERY: Duration = Duration::from_millis(60);
+/// Days ahead of the forecast.
+const HORIZON: u32 = 30;
 /// How often the schedule fires while it is watched, s, and how many times.
 const FIRE_EVERY_S: u64 = 2;
 const FIRES: u64 = 3;
@@ -97,8 +100,9 @@ pub async fn run(mut arguments: DemoArguments) -> anyhow::Result<()> {
     let client = Client::new(&platform.base_url(), &token)?;
 
     let competitors = platform.competitors();
+    let folder = arguments.data.as_deref();
     let told = tokio::select! {
-        told = tokio::time::timeout(PIPELINE_MAX, pipeline(&client, &competitors)) => {
+        told = tokio::time::timeout(PIPELINE_MAX, pipeline(&client, &competitors, folder)) => {
             told.unwrap_or_else(|_| Err(anyhow::anyhow!("the pipeline did not end within {} s", PIPELINE_MAX.as_secs())))
         }
         () = shutdown.begun() => Err(anyhow::anyhow!("stopped before the pipeline ended")),
@@ -112,41 +116,71 @@ pub async fn run(mut arguments: DemoArguments) -> anyhow::Result<()> {
     told
 }
 
-/// Upload, enrich, read back, compare with competitors once and then by a schedule, all over HTTP as any client would.
-async fn pipeline(client: &Client, competitors: &[Value]) -> anyhow::Result<()> {
+/// Upload, enrich, read back, analyse, forecast, compare with competitors once and then by a schedule, export, all over HTTP as any client
+/// would. The exported file is put into `folder`, or among the machine's temporary files.
+async fn pipeline(client: &Client, competitors: &[Value], folder: Option<&Path>) -> anyhow::Result<()> {
     println!(
         "bulrush demo: an API, workers, a scheduler, a durable queue and a database, all in this process\n"
     );
     let csv = history::csv();
     let days = csv.lines().count() - 1;
 
-    let upload = bar("1/5 upload");
+    let upload = bar("1/8 upload");
     upload.set_message(format!("{days} days of a hotel's prices as CSV"));
     let file = client.upload("seattle-hotel-2015.csv", &csv).await.context("the upload failed")?;
     finish(&upload, &format!("file {} is in, {days} days", file.file_id));
 
-    let enrich = bar("2/5 enrich");
+    let enrich = bar("2/8 enrich");
     let job = client.enrich(&file.file_id).await.context("the enrichment could not be asked for")?;
     watch(client, &job, &enrich).await?;
 
-    let read = bar("3/5 read back");
+    let read = bar("3/8 read back");
     let features = client.features(&file.property_id).await.context("the result could not be read")?;
     ensure!(features.len() == days, "{} of {days} days came back", features.len());
     finish(&read, &format!("{} enriched days", features.len()));
 
-    let compare = bar("4/5 compare");
+    let analyse = bar("4/8 analyse");
+    let asked = json!({
+        "propertyId": file.property_id, "analysisType": "weather-impact", "params": {"target": "occupancy"},
+    });
+    let job = client.add("analytics-heavy", "analyze", &asked).await.context("the analysis was refused")?;
+    watch(client, &job, &analyse).await?;
+    let analysis = client.analysis(&job).await.context("the analysis could not be read")?;
+
+    let ahead = bar("5/8 forecast");
+    let asked = json!({"productId": file.property_id, "metric": "bookings", "horizon": HORIZON});
+    let job = client.add("forecast", "run-forecast", &asked).await.context("the forecast was refused")?;
+    watch(client, &job, &ahead).await?;
+    let forecast = client.forecast(&job).await.context("the forecast could not be read")?;
+    ensure!(
+        forecast.points.len() == HORIZON as usize,
+        "{} of {HORIZON} days came back",
+        forecast.points.len()
+    );
+
+    let compare = bar("6/8 compare");
     for competitor in competitors {
         client.declare(&file.property_id, competitor).await.context("a competitor could not be declared")?;
     }
     let stay = history::stay(&file.property_id);
-    let job = client.scrape(&stay).await.context("the prices of competitors could not be asked for")?;
+    let job = client
+        .add("competitor", "scrape-prices", &stay)
+        .await
+        .context("the prices of competitors could not be asked for")?;
     watch(client, &job, &compare).await?;
     let comparison = client.comparison(&file.property_id).await.context("the prices could not be read")?;
     ensure!(comparison.priced > 0, "no competitor has a price");
 
-    let schedule = bar("5/5 schedule");
+    let schedule = bar("7/8 schedule");
     let times = fire(client, &stay, &schedule).await?;
     finish(&schedule, &format!("it read the prices again at {}", times.join(", ")));
+
+    let export = bar("8/8 export");
+    let wanted = json!({"entity": "features", "format": "csv", "propertyId": file.property_id});
+    let job = client.export(&wanted).await.context("the export was refused")?;
+    watch(client, &job, &export).await?;
+    let bytes = client.download(&job).await.context("the file could not be downloaded")?;
+    let path = keep(&bytes, folder)?;
 
     println!("\n{}", show::facts(&features));
     println!("{}\n", show::days_table(&features));
@@ -154,8 +188,35 @@ async fn pipeline(client: &Client, competitors: &[Value]) -> anyhow::Result<()> 
         println!("{line}");
     }
     println!("\n{}", show::comparison(&comparison));
-    println!("{}", show::prices_table(&comparison));
+    println!("{}\n", show::prices_table(&comparison));
+    println!("What moves the occupancy:");
+    for sentence in &analysis.summary {
+        println!("- {sentence}");
+    }
+    println!("\n{}\n", show::forecast(&forecast));
+    for line in show::forecast_chart(&features, &forecast) {
+        println!("{line}");
+    }
+    let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count();
+    println!(
+        "\nThe enriched days as CSV, {lines} lines, {} KiB: {}",
+        bytes.len().div_ceil(1024),
+        path.display()
+    );
     Ok(())
+}
+
+/// Writes the exported file where its reader finds it, under a name that nothing else has.
+fn keep(bytes: &[u8], folder: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let temporary = std::env::temp_dir();
+    let folder = folder.unwrap_or(&temporary);
+    let mut file = tempfile::Builder::new()
+        .prefix("bulrush-demo-")
+        .suffix(".csv")
+        .tempfile_in(folder)
+        .with_context(|| format!("no file can be made in {}", folder.display()))?;
+    std::io::Write::write_all(&mut file, bytes)?;
+    Ok(file.keep()?.1)
 }
 
 /// Shows a job's progress until it has completed.

@@ -2,8 +2,8 @@
 
 use jiff::civil::Date;
 
-use super::chart;
-use super::client::{Comparison, Day};
+use super::client::{Comparison, Day, Forecast};
+use super::{chart, forecast_chart};
 use crate::table::table;
 
 /// Days shown in the table: around the first public holiday of the summer, which has a bit of everything.
@@ -11,6 +11,9 @@ const TABLE_DAYS: usize = 9;
 /// Rows of the chart of prices, and of the chart of rain.
 const PRICE_ROWS: usize = 6;
 const RAIN_ROWS: usize = 3;
+/// Rows of the chart of the forecast, and days of the past that it shows.
+const FORECAST_ROWS: usize = 12;
+const PAST_DAYS: usize = 45;
 
 /// What the enrichment added, in a few lines.
 pub fn facts(days: &[Day]) -> String {
@@ -122,6 +125,41 @@ pub fn chart(days: &[Day]) -> Vec<String> {
     lines.push("rain by week".to_owned());
     lines.extend(chart::columns(&rain, RAIN_ROWS, "mm"));
     lines.push(format!("{:>10} └{}", "", months(&weeks)));
+    lines
+}
+
+/// What is expected, how it was found and how far to trust it, in a few lines.
+pub fn forecast(made: &Forecast) -> String {
+    let of = &made.forecast;
+    let sum: f64 = made.points.iter().map(|point| point.mean).sum();
+    let parts: Vec<String> = of
+        .details
+        .models
+        .iter()
+        .filter(|model| model.weight > 0.0)
+        .map(|model| format!("{} {:.0} %", model.model, model.weight * 100.0))
+        .collect();
+    let season = of.season.map_or_else(|| "no season".to_owned(), |days| format!("a season of {days} days"));
+    let off = of.accuracy.mape.map_or_else(|| "-".to_owned(), |mape| format!("{mape:.1} %"));
+    format!(
+        "{sum:.0} bookings are expected in the next {} days, with {season}, by {}.\n\
+         On the past the same was off by {off} of the value (MASE {:.2}); the intervals held {:.0} and {:.0} of 100 days.",
+        made.points.len(),
+        parts.join(", "),
+        of.accuracy.mase,
+        of.accuracy.coverage80,
+        of.accuracy.coverage95,
+    )
+}
+
+/// The last days and the days to come.
+pub fn forecast_chart(days: &[Day], made: &Forecast) -> Vec<String> {
+    let booked: Vec<(Date, f64)> =
+        days.iter().filter_map(|day| Some((day.date, *day.observed.get("bookings")?))).collect();
+    let shown = &booked[booked.len().saturating_sub(PAST_DAYS)..];
+    let mut lines = vec!["bookings by day".to_owned()];
+    lines.extend(forecast_chart::lines(shown, &made.points, FORECAST_ROWS));
+    lines.push(format!("{:>9} {}", "", forecast_chart::LEGEND));
     lines
 }
 

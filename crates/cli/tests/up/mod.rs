@@ -12,8 +12,8 @@ use crate::common::{path, text};
 pub const DEADLINE: Duration = Duration::from_mins(2);
 
 /// Parts that work on jobs, what takes jobs in, and what keeps them.
-const PARTS: [&str; 8] =
-    ["redis", "postgres", "sandbox", "api", "scheduler", "enrichment", "competitor", "analytics"];
+const PARTS: [&str; 9] =
+    ["redis", "postgres", "sandbox", "api", "scheduler", "enrichment", "competitor", "analytics", "forecast"];
 
 /// All parts, stopped at the end whatever happens.
 pub struct Up {
@@ -31,9 +31,15 @@ impl Up {
     /// Starts everything and waits until the API says where it is.
     pub fn start() -> Self {
         let programs = Path::new(env!("CARGO_BIN_EXE_bulrush")).parent().expect("a folder").to_owned();
-        for name in
-            ["api", "scheduler", "sandbox", "worker-enrichment", "worker-competitor", "worker-analytics"]
-        {
+        for name in [
+            "api",
+            "scheduler",
+            "sandbox",
+            "worker-enrichment",
+            "worker-competitor",
+            "worker-analytics",
+            "worker-forecast",
+        ] {
             let program = programs.join(format!("bulrush-{name}"));
             assert!(program.exists(), "{} is missing: cargo build --workspace --bins", program.display());
         }

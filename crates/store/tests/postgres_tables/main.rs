@@ -37,6 +37,8 @@ mod concurrency;
 mod declared_competitors;
 #[path = "../tables/fences.rs"]
 mod fences;
+#[path = "../tables/forecasts.rs"]
+mod forecasts;
 #[path = "../tables/outbox.rs"]
 mod outbox;
 #[path = "../tables/outputs.rs"]

@@ -34,6 +34,7 @@ mod competitors;
 mod concurrency;
 mod declared_competitors;
 mod fences;
+mod forecasts;
 mod outbox;
 mod outputs;
 mod ownership;

@@ -1,0 +1,79 @@
+//! The models. Each takes a prepared series and continues it; none knows of the others, of errors or of intervals.
+
+mod ets;
+mod linear;
+mod moving_average;
+mod seasonal;
+mod smoothing;
+mod theta;
+
+use crate::Model;
+use crate::prepare::Prepared;
+use crate::watch::{Cancelled, Stop};
+
+/// What models learned from an older part of the same series, so that the next fit need not search everything again.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Memory {
+    smoothing: Option<ets::Learned>,
+    seasonal: Option<ets::Learned>,
+}
+
+/// A model's forecast.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Seen {
+    /// One value for each step of the horizon.
+    pub(crate) ahead: Vec<f64>,
+    /// What was fitted.
+    pub(crate) fitted: String,
+}
+
+/// Continues a series. None where the model cannot: it has no season to work with, or went astray.
+pub(crate) fn run(
+    model: Model,
+    prepared: &Prepared,
+    horizon: usize,
+    memory: &mut Memory,
+    stop: Stop<'_>,
+) -> Result<Option<Seen>, Cancelled> {
+    stop.check()?;
+    let seen = match model {
+        Model::MovingAverage => Some(moving_average::forecast(prepared, horizon)),
+        Model::Linear => linear::forecast(prepared, horizon),
+        Model::ExponentialSmoothing => smoothing::forecast(prepared, horizon, memory, stop)?,
+        Model::Seasonal => seasonal::forecast(prepared, horizon, memory, stop)?,
+    };
+    Ok(seen.filter(|seen| sane(&prepared.values, &seen.ahead)))
+}
+
+/// Whether a forecast is of this world: within a hundred times the range of the history on either side of it.
+fn sane(values: &[f64], ahead: &[f64]) -> bool {
+    let low = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let reach = 100.0 * (high - low).max(high.abs() * 1e-9);
+    ahead.iter().all(|value| value.is_finite() && *value >= low - reach && *value <= high + reach)
+}
+
+/// The season's phases, which add up to 0: means around a running mean over one period, of the newest cycles. For a period of 1 a single 0.
+fn phases(values: &[f64], period: usize) -> Vec<f64> {
+    let mut parts = vec![0.0; period.max(1)];
+    let half = period / 2;
+    // So many cycles that a phase is the mean of ten values or more, so few that a season that changes is followed.
+    let from = values.len().saturating_sub(period * 12 + 2 * half);
+    if period < 2 || values.len() < 2 * period + 1 {
+        return parts;
+    }
+    let edge = if period.is_multiple_of(2) { 0.5 } else { 1.0 };
+    let mut counts = vec![0.0; period];
+    for at in from + half..values.len() - half {
+        let inner: f64 = values[at + 1 - half..at + half].iter().sum();
+        let trend = (inner + edge * (values[at - half] + values[at + half])) / period as f64;
+        parts[at % period] += values[at] - trend;
+        counts[at % period] += 1.0;
+    }
+    parts.iter_mut().zip(&counts).for_each(|(part, count)| *part /= f64::max(*count, 1.0));
+    let mean = parts.iter().sum::<f64>() / period as f64;
+    for part in &mut parts {
+        *part -= mean;
+    }
+    parts
+}
