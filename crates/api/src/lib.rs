@@ -32,10 +32,12 @@ mod openapi;
 mod outcomes;
 mod queues;
 mod reference;
+mod rollups;
 mod routes;
 mod schedules;
 mod server;
 mod state;
+mod things;
 mod webhooks;
 mod workers;
 

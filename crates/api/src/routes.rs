@@ -7,8 +7,8 @@ use crate::http::Flavor;
 use crate::http::problem::Problem;
 use crate::http::route::{Route, mount};
 use crate::{
-    competitors, exports, files, health, jobs, live, metrics, openapi, outcomes, queues, schedules, webhooks,
-    workers,
+    competitors, exports, files, health, jobs, live, metrics, openapi, outcomes, queues, rollups, schedules,
+    webhooks, workers,
 };
 
 /// Every route, in the order in which addresses are compared: a fixed part before a parameter in its place.
@@ -27,6 +27,7 @@ pub fn all() -> Vec<Route> {
     routes.extend(queues::control::routes());
     routes.extend(files::routes());
     routes.extend(competitors::routes());
+    routes.extend(rollups::routes());
     routes.extend(outcomes::routes());
     routes.extend(exports::routes());
     routes.extend(webhooks::routes());

@@ -23,6 +23,7 @@
 
 mod catalog;
 pub mod competitor;
+mod days;
 mod entry;
 pub mod follow_ups;
 pub mod jobs;
@@ -37,6 +38,7 @@ pub mod templates;
 mod zones;
 
 pub use catalog::{Catalog, Queue, UnknownJob, UnknownQueue};
+pub use days::start_of_day;
 pub use entry::{Access, Alias, Binary, Growth, JobKind, Limits, QueueEntry, SeedVariables};
 pub use follow_ups::{FollowUp, FollowUps};
 pub use outbox_job::OutboxJob;

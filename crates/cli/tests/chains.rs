@@ -7,11 +7,16 @@ use common::server::Server;
 use common::{path, run, text};
 use serde_json::{Map, Value, json};
 
-/// The values of a template's placeholders, as its examples have them, for a property of the test's own.
-fn values(template: &templates::JobTemplate, property: &str) -> Map<String, Value> {
+/// The values of a template's placeholders, as its examples have them, for things of the test's own.
+fn values(
+    template: &templates::JobTemplate,
+    [property, publisher, product]: [&str; 3],
+) -> Map<String, Value> {
     let example = |one: &templates::Placeholder| {
         let value = match one.name {
             "propertyId" => json!(property),
+            "publisherId" => json!(publisher),
+            "productId" => json!(product),
             "startDate" => json!("2015-01-01"),
             "endDate" => json!("2015-12-31"),
             "countryCode" => json!("US"),
@@ -27,13 +32,28 @@ fn every_template_of_the_catalogue_runs_to_its_end_against_the_sandbox() {
     let folder = tempfile::tempdir().expect("a folder");
     let server = Server::start(&folder.path().join("data"), &[]);
     let (_, property) = server.upload();
+    let traffic = server.upload_form(&[("kind", "publisher")], "date,clicks\n2015-06-01,7\n");
+    let publisher = traffic["publisherId"].as_str().expect("an id");
+    let days = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31].into_iter().zip(1..);
+    let days = days.flat_map(|(days, month)| (1..=days).map(move |day| (month, day)));
+    let sold = days.map(|(month, day)| format!("2015-{month:02}-{day:02},{}\n", 10 + (day * 7 + month) % 13));
+    let csv: String = std::iter::once("date,demand\n".to_owned()).chain(sold).collect();
+    let fields = [
+        ("kind", "product"),
+        ("unitCost", "2.5"),
+        ("leadTimeDays", "14"),
+        ("leadTimeSdDays", "2"),
+        ("onHand", "80"),
+    ];
+    let demand = server.upload_form(&fields, &csv);
+    let product = demand["productId"].as_str().expect("an id");
     let listed = server.get("/templates/catalog");
     let jobs: Vec<String> = templates::ALL
         .into_iter()
         .enumerate()
         .map(|(n, template)| {
             assert_eq!(listed["templates"][n]["id"], template.id());
-            let body = json!({"values": values(template, &property)});
+            let body = json!({"values": values(template, [&property, publisher, product])});
             let added = server.post(&format!("/templates/{}/run", template.id()), &body);
             added["data"]["jobId"].as_str().expect("an id").to_owned()
         })

@@ -10,7 +10,7 @@ use bulrush::model::{JobFilter, JobState, JobView, PageRequest, ScheduleId, Sche
 use bulrush::port::{AdminCommand, PutOutcome};
 use bulrush::{Client, Queue};
 use bulrush_catalog::Catalog;
-use bulrush_catalog::jobs::{FanOutPrices, FanOutResult, ScrapePrices};
+use bulrush_catalog::jobs::{Aggregate, FanOutPrices, FanOutResult, Granularity, ScrapePrices};
 use bulrush_scheduler::{Dependencies, start};
 use bulrush_service::configure_queues;
 use bulrush_store::{Declared, EntityKind, NewCompetitor, NewEntity, Owner, Saved, Store};
@@ -209,6 +209,43 @@ async fn a_fan_out_adds_one_job_for_each_property_in_its_owner_s_name() {
     let of = |user: &str| (format!("tenant of {user}"), user.to_owned());
     let expected = [("p1", "ada"), ("p2", "ada"), ("p3", "bob")];
     assert_eq!(found, expected.into_iter().map(|(id, user)| (id.to_owned(), of(user))).collect());
+    scheduler.shutdown().await;
+    store.close().await;
+}
+
+#[tokio::test]
+async fn the_day_before_is_summed_for_each_publisher_in_its_owner_s_name() {
+    let (client, store, deps) = parts().await;
+    let publisher = |id: &str, user| entity(id.into(), user, EntityKind::Publisher, &json!({}));
+    save(
+        &store,
+        vec![
+            publisher("pub-1", "ada"),
+            publisher("pub-2", "bob"),
+            entity("inn".into(), "ada", EntityKind::Property, &json!({})),
+        ],
+    )
+    .await;
+    let scheduler = start(&deps);
+    let fan_out = queue(&client, &deps, "fan-out");
+    eventually("the default", async || fan_out.schedules().get("daily-aggregation").await.unwrap().is_some())
+        .await;
+    let asked = fan_out.schedules().run_now("daily-aggregation").await.unwrap().unwrap();
+    let ended = fan_out.wait_finished(&asked.id, DEADLINE).await.unwrap().unwrap();
+    assert_eq!(ended.state(), JobState::Completed, "{:?}", ended.status.errors);
+    let result: FanOutResult = ended.output().unwrap().unwrap();
+    assert_eq!(result, FanOutResult { jobs: 2, looked_at: 2, absent: 0 });
+    let mut found = Vec::new();
+    for job in jobs(&queue(&client, &deps, "aggregation")).await {
+        let payload: Aggregate = serde_json::from_slice(&job.spec.data).unwrap();
+        let owner = job.spec.owner.as_deref().unwrap();
+        assert_eq!((&owner.user, payload.granularity), (&payload.user_id, Granularity::Day));
+        assert!(payload.start_date.is_some() && payload.start_date == payload.end_date);
+        found.push((payload.publisher_id, owner.tenant.clone()));
+    }
+    found.sort();
+    let of = |id: &str, user: &str| (id.to_owned(), format!("tenant of {user}"));
+    assert_eq!(found, [of("pub-1", "ada"), of("pub-2", "bob")]);
     scheduler.shutdown().await;
     store.close().await;
 }

@@ -1,7 +1,7 @@
 //! The domain's persistence: tables through sqlx, files through `object_store`.
 //!
 //! All of the platform's businesses watch *things* over *time*, so the tables are few: [`Entities`], their [`Observations`], the
-//! [`Features`] of their days, caches of what the outside world said ([`Weather`], [`Holidays`]), [`Files`] and [`Results`]. Beside
+//! [`Features`] of their days, their sums ([`Rollups`]), caches of what the outside world said ([`Weather`], [`Holidays`]), [`Files`] and [`Results`]. Beside
 //! them stands what the API keeps of its own: [`ApiKeys`], [`StreamTickets`], [`Templates`] and [`Webhooks`] with their
 //! [`WebhookDeliveries`], and how far they were told ([`WebhookPositions`]). The [`Outbox`] holds jobs that are to be added together with the data that they are about.
 //!
@@ -60,6 +60,7 @@ mod objects;
 mod observations;
 mod outbox;
 mod results;
+mod rollups;
 mod scope;
 mod scoped;
 mod secrets;
@@ -96,6 +97,7 @@ pub use objects::{Area, BucketKeys, BucketSettings, ByteStream, ObjectError, Obj
 pub use observations::{Observation, Observations, Point};
 pub use outbox::{Outbox, OutboxLag, OutboxPlace, OutboxRow, RefusedRow};
 pub use results::{JobResult, Results};
+pub use rollups::{Replaced, Rollup, RollupPlace, Rollups, RollupsWanted};
 pub use scope::{Owner, Scope};
 pub use site_turns::{SiteTurns, Turn};
 pub use store::{PoolStatus, Store};

@@ -126,6 +126,33 @@ impl<'s> Observations<'s> {
             .collect()
     }
 
+    /// The names of up to `limit` metrics of `entity` that hold anything, in order. Costs a look for each, however many values they hold.
+    pub async fn metric_names(
+        &self,
+        scope: &Scope,
+        entity: &str,
+        limit: usize,
+    ) -> Result<Vec<String>, StoreError> {
+        let sql = format!(
+            "SELECT o.metric FROM observations o JOIN entities e ON e.id = o.entity \
+             WHERE {} AND o.entity = $3 AND o.metric > $4 ORDER BY o.metric LIMIT 1",
+            scope.condition()
+        );
+        let mut names: Vec<String> = Vec::new();
+        while names.len() < limit {
+            let next = query(sqlx::AssertSqlSafe(sql.as_str()))
+                .bind(scope.tenant())
+                .bind(scope.user())
+                .bind(entity)
+                .bind(names.last().map(String::as_str).unwrap_or_default())
+                .fetch_optional(self.store.readers())
+                .await?;
+            let Some(row) = next else { break };
+            names.push(row.first()?);
+        }
+        Ok(names)
+    }
+
     /// The mean of `metric` over the days from the first of `days` to the one before the second, as `time_zone` has them: of each day its
     /// latest value. None where a day has none.
     pub async fn mean_of_days(

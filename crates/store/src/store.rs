@@ -9,8 +9,8 @@ use crate::db::{Database, query};
 use crate::url::DatabaseUrl;
 use crate::{
     ApiKeys, Claims, CompetitorPages, CompetitorPrices, Competitors, Entities, Features, Files, Forecasts,
-    Holidays, Observations, Outbox, Results, SiteTurns, StoreError, StreamTickets, Templates, Weather,
-    WebhookDeliveries, WebhookPositions, Webhooks,
+    Holidays, Observations, Outbox, Results, Rollups, SiteTurns, StoreError, StreamTickets, Templates,
+    Weather, WebhookDeliveries, WebhookPositions, Webhooks,
 };
 
 /// How busy the connections are, for metrics.
@@ -164,6 +164,11 @@ impl Store {
     /// Results of jobs.
     pub fn results(&self) -> Results<'_> {
         Results::new(self)
+    }
+
+    /// Sums of observations.
+    pub fn rollups(&self) -> Rollups<'_> {
+        Rollups::new(self)
     }
 
     /// Keys of programs that call the API.

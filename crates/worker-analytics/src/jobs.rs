@@ -1,14 +1,14 @@
 //! The list of all jobs that this worker runs.
 
-use bulrush_catalog::jobs::{DeliverWebhook, Export, deliver_webhook};
+use bulrush_catalog::jobs::{Aggregate, DeliverWebhook, Export, deliver_webhook};
 use bulrush_service::Served;
 use bulrush_upstream::webhook::WebhookClient;
 
-use crate::{Dependencies, export, webhook};
+use crate::{Dependencies, aggregate, export, webhook};
 
 /// Every queue that this worker runs. A queue that is not here is left to whoever has processors for it: its jobs wait.
 pub(crate) fn all(deps: &Dependencies) -> Vec<Served> {
-    let mut served = vec![exports(deps.clone())];
+    let mut served = vec![exports(deps.clone()), aggregations(deps.clone())];
     if let Some(client) = &deps.webhooks {
         served.push(deliveries(deps.clone(), client.clone()));
     }
@@ -18,6 +18,11 @@ pub(crate) fn all(deps: &Dependencies) -> Vec<Served> {
 /// The queue runs one kind of job, so whatever name a job was added under, that kind is meant.
 fn exports(deps: Dependencies) -> Served {
     Served::new("export").under_any_name(move |payload: Export, ctx| export::run(deps.clone(), payload, ctx))
+}
+
+fn aggregations(deps: Dependencies) -> Served {
+    Served::new("aggregation")
+        .under_any_name(move |payload: Aggregate, ctx| aggregate::run(deps.clone(), payload, ctx))
 }
 
 fn deliveries(deps: Dependencies, client: WebhookClient) -> Served {

@@ -1,4 +1,4 @@
-//! The worker that computes from the data, and sends out what comes of it: exports, and messages for webhooks.
+//! The worker that computes from the data, and sends out what comes of it: sums, exports, and messages for webhooks.
 //!
 //! [`start`] runs all of its queues in the caller's process, so the binary beside this library, `bulrush serve` and the demo run the
 //! same code.
@@ -8,13 +8,17 @@
 //!   fence of the run; what a run leaves that was cancelled, failed or overtaken is removed.
 //! - **Twice is once.** An export's file has the identifier of its job, so a job that runs again makes the same file.
 //! - **A message is the same at every attempt.** Its identifier and its bytes stand in the database before it is sent.
+//! - **Sums are replaced, never added to.** All rows of a range give way to the new ones in one transaction.
 //! - **Constant memory.** Rows go from the store to the file in batches, whatever their number.
 
+mod aggregate;
 mod dependencies;
 mod export;
 mod jobs;
+pub mod rollup;
 mod webhook;
 
+pub use aggregate::RESULT_KIND as AGGREGATE_RESULT_KIND;
 pub use dependencies::Dependencies;
 pub use export::RESULT_KIND as EXPORT_RESULT_KIND;
 

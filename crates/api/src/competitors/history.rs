@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::latest::{day, stay};
+use super::latest::stay;
 use super::view::{PriceView, StayView};
 use super::{LIMIT_DEFAULT, LIMIT_MAX};
 use crate::files::property;
@@ -54,7 +54,7 @@ pub async fn get(
     let query = Query::of(&request)?;
     let mut problems = PayloadProblems::default();
     let limit = query.number("limit", (1, LIMIT_MAX), LIMIT_DEFAULT, &mut problems);
-    let (from, to) = (day(&query, "from", &mut problems), day(&query, "to", &mut problems));
+    let (from, to) = (query.day("from", &mut problems), query.day("to", &mut problems));
     if from.zip(to).is_some_and(|(from, to)| to < from) {
         problems.push("to", "is before from");
     }

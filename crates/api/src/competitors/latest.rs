@@ -5,7 +5,6 @@ use bulrush_catalog::PayloadProblems;
 use bulrush_catalog::competitor::{COMPETITORS_MAX, Comparison};
 use bulrush_catalog::jobs::scrape_prices::{ADULTS_MAX, NIGHTS_MAX};
 use bulrush_store::{NewEntity, Stay};
-use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -62,19 +61,9 @@ pub struct LatestAnswer {
     stays: Vec<StayView>,
 }
 
-/// The days of a query.
-pub fn day(query: &Query, name: &str, problems: &mut PayloadProblems) -> Option<Date> {
-    let text = query.one(name, problems)?;
-    let parsed = (text.len() == 10).then(|| text.parse().ok()).flatten();
-    if parsed.is_none() {
-        problems.push(name, "must be a day, such as 2026-12-20");
-    }
-    parsed
-}
-
 /// The stay of a query: all of it or nothing.
 pub fn stay(query: &Query, problems: &mut PayloadProblems) -> Option<Stay> {
-    let (check_in, check_out) = (day(query, "checkIn", problems), day(query, "checkOut", problems));
+    let (check_in, check_out) = (query.day("checkIn", problems), query.day("checkOut", problems));
     let named = ["checkIn", "checkOut", "adults"];
     let missing: Vec<&str> =
         named.into_iter().filter(|name| query.one(name, &mut PayloadProblems::default()).is_none()).collect();

@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use bulrush_catalog::jobs::enrich_property::NAME;
 use bulrush_catalog::jobs::{EnrichProperty, GeoPoint};
 use bulrush_catalog::{Caller, OutboxJob, PayloadProblems};
-use bulrush_store::NewEntity;
+use bulrush_store::{EntityKind, NewEntity};
 use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -100,7 +100,8 @@ pub async fn enrich(
         (None, Some(entity)) => property::find(deps, &principal, entity).await?,
         _ => None,
     };
-    let Some(property) = property.map(|found| found.entity) else {
+    let property = property.map(|found| found.entity).filter(|found| found.kind == EntityKind::Property);
+    let Some(property) = property else {
         return Err(Problem::field("propertyId", "is not a property of yours"));
     };
     // What the body does not say, the property does.

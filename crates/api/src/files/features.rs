@@ -39,15 +39,7 @@ pub async fn get(
     let query = Query::of(&request)?;
     let mut problems = PayloadProblems::default();
     let limit = query.number("limit", (1, LIMIT_MAX), LIMIT_DEFAULT, &mut problems);
-    let mut day = |name: &str| -> Option<Date> {
-        let text = query.one(name, &mut problems)?;
-        let parsed = (text.len() == 10).then(|| text.parse().ok()).flatten();
-        if parsed.is_none() {
-            problems.push(name, "must be a day, such as 2024-12-31");
-        }
-        parsed
-    };
-    let (from, to) = (day("from"), day("to"));
+    let (from, to) = (query.day("from", &mut problems), query.day("to", &mut problems));
     problems.into_result()?;
     let what = format!("features {} {from:?} {to:?} {limit}", path.as_str());
     // On the heap: it is the state of many reads, and most answers come from the cache.

@@ -1,10 +1,14 @@
-//! Files over HTTP: uploads of price histories, their enrichment, and what came of it.
+//! Files over HTTP: uploads of series (prices, demand, traffic), enrichment, and what came of it.
 
+pub mod demand;
 pub mod enrich;
 pub mod features;
 pub mod price_history;
 pub mod property;
 pub mod read;
+pub mod series;
+pub mod table;
+pub mod traffic;
 pub mod upload;
 
 use actix_web::http::Method;
@@ -20,7 +24,7 @@ pub fn routes() -> Vec<Route> {
         Route::new(Method::POST, "/files", Who::Writer, ("files", "uploadFile"), || {
             web::post().to(upload::upload)
         })
-        .says("Takes a price history in, as CSV.")
+        .says("Takes a series in, as CSV: a property's prices, a product's demand or a publisher's traffic.")
         .takes_as::<UploadForm>("multipart/form-data", true)
         .answers::<upload::Uploaded<'_>>(201, "It is kept.")
         .fails(400, "invalid_form")
@@ -87,8 +91,17 @@ struct UploadForm {
     /// The CSV file.
     #[schemars(extend("format" = "binary"))]
     file: String,
-    /// The property that it is about; a new one is made where it is left out or unknown.
+    /// What it is about; a property, if it is left out.
+    #[schemars(extend("enum" = ["property", "product", "publisher"]))]
+    kind: Option<String>,
+    /// The thing that it is about, by its id or a name of yours; a new one is made where it is left out or unknown.
+    entity_id: Option<String>,
+    /// The same, of a property.
     property_id: Option<String>,
+    /// The same, of a product.
+    product_id: Option<String>,
+    /// The same, of a publisher.
+    publisher_id: Option<String>,
     name: Option<String>,
     latitude: Option<String>,
     longitude: Option<String>,
@@ -97,6 +110,14 @@ struct UploadForm {
     /// Whether the job that enriches the property is kept with the file: both or neither.
     #[schemars(extend("enum" = ["true", "false"]))]
     enrich: Option<String>,
+    /// What one of a product costs: a number, not below 0, as the three that follow.
+    unit_cost: Option<String>,
+    /// Days from an order of a product to its arrival.
+    lead_time_days: Option<String>,
+    /// Their standard deviation, days.
+    lead_time_sd_days: Option<String>,
+    /// How many of a product are there.
+    on_hand: Option<String>,
 }
 
 /// What a property does not say already.

@@ -2,7 +2,7 @@
 
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, web};
-use bulrush_store::FileRow;
+use bulrush_store::{EntityKind, FileRow};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -20,7 +20,12 @@ pub async fn get(
 ) -> Result<HttpResponse, Problem> {
     let deps = state.deps()?;
     let row = find(deps, &principal, &path).await?;
-    Ok(HttpResponse::Ok().json(FileAnswer { success: true, file: FileView::of(&row) }))
+    let about = match &row.entity {
+        Some(id) => deps.store.entities().get(&principal.rows(), id).await?,
+        None => None,
+    };
+    let kind = about.map(|about| about.entity.kind);
+    Ok(HttpResponse::Ok().json(FileAnswer { success: true, file: FileView::of(&row, kind) }))
 }
 
 /// The bytes as they came. They are somebody's, so a browser must neither guess what they are nor keep or show them.
@@ -85,6 +90,10 @@ pub struct FileView<'a> {
     content_type: &'a str,
     status: &'static str,
     property_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    product_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    publisher_id: Option<&'a str>,
     /// Why it could not be used.
     problem: Option<&'a str>,
     created_at: Option<String>,
@@ -92,7 +101,9 @@ pub struct FileView<'a> {
 }
 
 impl<'a> FileView<'a> {
-    pub fn of(row: &'a FileRow) -> Self {
+    /// Of a file that is about a thing of this kind, if it is about any.
+    pub fn of(row: &'a FileRow, kind: Option<EntityKind>) -> Self {
+        let about = |wanted| row.entity.as_deref().filter(|_| kind == Some(wanted));
         Self {
             id: &row.id,
             name: &row.display_name,
@@ -100,7 +111,9 @@ impl<'a> FileView<'a> {
             sha256: &row.sha256,
             content_type: &row.content_type,
             status: row.state.as_str(),
-            property_id: row.entity.as_deref(),
+            property_id: about(EntityKind::Property),
+            product_id: about(EntityKind::Product),
+            publisher_id: about(EntityKind::Publisher),
             problem: row.problem.as_deref(),
             created_at: moment(row.created_at_ms),
             updated_at: moment(row.updated_at_ms),

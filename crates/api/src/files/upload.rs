@@ -1,7 +1,7 @@
-//! POST `/files`: a price history comes in.
+//! POST `/files`: a series comes in: a property's prices, a product's demand, a publisher's traffic.
 //!
-//! The bytes are streamed to the object store, read back and checked as a whole, and only then does anything else change: property,
-//! prices and the file's row in one transaction. Whatever fails before takes the bytes with it.
+//! The bytes are streamed to the object store, read back and checked as a whole, and only then does anything else change: the thing,
+//! its values and the file's row in one transaction. Whatever fails before takes the bytes with it.
 
 use std::io;
 
@@ -10,19 +10,20 @@ use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bulrush_catalog::PayloadProblems;
 use bulrush_store::{
-    Area, Entity, EntityKind, FileRow, FileState, Location, NewEntity, NewFile, Objects, Observation, Owner,
-    Saved, StoredObject, new_id,
+    Area, Entity, FileRow, FileState, Location, NewEntity, NewFile, Objects, Owner, Saved, StoredObject,
+    new_id,
 };
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use jiff::tz::TimeZone;
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 
-use crate::files::price_history::{self, NotAPriceHistory, PriceHistory};
+use crate::files::enrich;
 use crate::files::read::FileView;
-use crate::files::{enrich, property};
+use crate::files::series::{self, Series, Subject};
+use crate::files::table::NotATable;
 use crate::http::Flavor;
 use crate::http::auth::Principal;
 use crate::http::body::{Pace, check_encoding, check_length, too_slow};
@@ -31,6 +32,7 @@ use crate::jobs::enqueue::traceparent;
 use crate::jobs::lookup::find_queue;
 use crate::jobs::outbox;
 use crate::state::{Deps, State};
+use crate::things;
 
 /// What a form may weigh beside its file, bytes.
 const FORM_BYTES: u64 = 64 << 10;
@@ -38,28 +40,41 @@ const FORM_BYTES: u64 = 64 << 10;
 const FIELD_BYTES: usize = 1 << 10;
 /// Most fields.
 const FIELDS_MAX: usize = 16;
+/// Largest number of an attribute.
+const ATTRIBUTE_MAX: f64 = 1e12;
 
 /// The text fields of the form.
 #[derive(Debug, Default)]
 struct Form {
+    kind: Option<String>,
+    entity_id: Option<String>,
     property_id: Option<String>,
+    product_id: Option<String>,
+    publisher_id: Option<String>,
     name: Option<String>,
     latitude: Option<String>,
     longitude: Option<String>,
     country_code: Option<String>,
     time_zone: Option<String>,
     enrich: Option<String>,
+    unit_cost: Option<String>,
+    lead_time_days: Option<String>,
+    lead_time_sd_days: Option<String>,
+    on_hand: Option<String>,
 }
 
 /// The same, understood.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Said {
-    property_id: Option<String>,
+    subject: Subject,
+    /// The thing, with the field that names it.
+    id: Option<(&'static str, String)>,
     name: Option<String>,
     location: Option<Location>,
     country: Option<String>,
     time_zone: Option<String>,
     enrich: bool,
+    attributes: Map<String, Value>,
 }
 
 /// The file of the form, stored.
@@ -95,32 +110,52 @@ pub async fn upload(
     {
         discard(&deps.objects, &file.object.key).await;
     }
-    let Kept { row, history, enrichment } = done?;
-    tracing::info!(file = row.id, bytes = row.size, days = history.days.len(), "price history uploaded");
+    let Kept { row, subject, series, enrichment } = done?;
+    tracing::info!(file = row.id, bytes = row.size, rows = series.rows, kind = %subject.kind(), "a series was uploaded");
     let location = format!("{}/files/{}", Flavor::of(&request).prefix(), row.id);
-    let price_history = PriceHistoryView {
-        rows: history.days.len(),
-        first_day: history.days.first().map(|day| day.day.to_string()),
-        last_day: history.days.last().map(|day| day.day.to_string()),
-        metrics: &history.metrics,
-        ignored_columns: &history.ignored,
+    let view = SeriesView {
+        rows: series.rows,
+        first_day: series.first_day.map(|day| day.to_string()),
+        last_day: series.last_day.map(|day| day.to_string()),
+        metrics: &series.metrics,
+        ignored_columns: &series.ignored,
     };
-    let file = FileView::of(&row);
-    let (file_id, property_id) = (row.id.as_str(), row.entity.as_deref());
-    let enrichment = enrichment.map(|job_id| Enrichment { job_id, status: "queued" });
-    let uploaded = Uploaded { success: true, file_id, property_id, file, price_history, enrichment };
+    let about = row.entity.as_deref();
+    let is = |wanted: Subject| subject == wanted;
+    let (price_history, series) = if is(Subject::Property) { (Some(view), None) } else { (None, Some(view)) };
+    let uploaded = Uploaded {
+        success: true,
+        file_id: row.id.as_str(),
+        property_id: about.filter(|_| is(Subject::Property)),
+        product_id: about.filter(|_| is(Subject::Product)),
+        publisher_id: about.filter(|_| is(Subject::Publisher)),
+        file: FileView::of(&row, Some(subject.kind())),
+        price_history,
+        series,
+        enrichment: enrichment.map(|job_id| Enrichment { job_id, status: "queued" }),
+    };
     Ok(HttpResponse::Created().insert_header((header::LOCATION, location)).json(uploaded))
 }
 
-/// An upload that is kept.
+/// An upload that is kept, with the thing that it is about.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Uploaded<'a> {
     success: bool,
     file_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
     property_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    product_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    publisher_id: Option<&'a str>,
     file: FileView<'a>,
-    price_history: PriceHistoryView<'a>,
+    /// Of a property.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    price_history: Option<SeriesView<'a>>,
+    /// Of a product or a publisher.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    series: Option<SeriesView<'a>>,
     /// The job that enriches the property, if that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     enrichment: Option<Enrichment>,
@@ -137,7 +172,7 @@ struct Enrichment {
 /// What was read from it.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct PriceHistoryView<'a> {
+struct SeriesView<'a> {
     rows: usize,
     first_day: Option<String>,
     last_day: Option<String>,
@@ -185,15 +220,24 @@ async fn receive(
                 *file = Some(Received { object, client_name });
                 continue;
             }
+            "kind" => &mut form.kind,
+            "entityId" => &mut form.entity_id,
             "propertyId" => &mut form.property_id,
+            "productId" => &mut form.product_id,
+            "publisherId" => &mut form.publisher_id,
             "name" => &mut form.name,
             "latitude" => &mut form.latitude,
             "longitude" => &mut form.longitude,
             "countryCode" => &mut form.country_code,
             "timeZone" => &mut form.time_zone,
             "enrich" => &mut form.enrich,
+            "unitCost" => &mut form.unit_cost,
+            "leadTimeDays" => &mut form.lead_time_days,
+            "leadTimeSdDays" => &mut form.lead_time_sd_days,
+            "onHand" => &mut form.on_hand,
             _ => {
-                let known = "file, propertyId, name, latitude, longitude, countryCode, timeZone and enrich";
+                let known = "file, kind, entityId, propertyId, productId, publisherId, name, latitude, longitude, countryCode, \
+                             timeZone, enrich, unitCost, leadTimeDays, leadTimeSdDays and onHand";
                 let name: String = name.chars().take(64).collect();
                 return Err(Problem::field(
                     &name,
@@ -238,7 +282,8 @@ fn form_problem(error: &actix_multipart::MultipartError) -> Problem {
 /// An upload that is kept.
 struct Kept {
     row: FileRow,
-    history: PriceHistory,
+    subject: Subject,
+    series: Series,
     /// The id of the job that enriches it.
     enrichment: Option<String>,
 }
@@ -253,9 +298,11 @@ async fn keep(
     traceparent: Option<String>,
 ) -> Result<Kept, Problem> {
     let said = understand(form)?;
-    let history = read_back(&deps.objects, &file.object.key).await?;
-    let entity = property_of(deps, principal, &said, &file.client_name).await?;
-    let observations = observations(&entity, &history)?;
+    let subject = said.subject;
+    let entity = thing_of(deps, principal, &said, &file.client_name).await?;
+    let zone = entity.time_zone.as_deref().map_or(Ok(TimeZone::UTC), TimeZone::get);
+    let zone = zone.map_err(|error| Problem::internal(&error))?;
+    let series = read_back(&deps.objects, &file.object.key, subject, zone).await?;
     let new_file = NewFile {
         owner: Owner::new(&principal.owner.tenant, &principal.owner.user),
         client_name: file.client_name.clone(),
@@ -270,11 +317,12 @@ async fn keep(
     let (row, written) = store
         .write::<_, Problem, _>(async |tx| {
             if store.entities().save(tx, &entity).await? == Saved::NotYours {
-                return Err(Problem::not_found("unknown_property", "There is no such property."));
+                let (code, text) = unknown(subject);
+                return Err(Problem::not_found(code, text));
             }
-            store.observations().upsert(tx, &entity.id, &observations).await?;
+            store.observations().upsert(tx, &entity.id, &series.observations).await?;
             let row = store.files().insert(tx, &new_file).await?;
-            // The work on a price history is the reading of it, which is done.
+            // The work on a series is the reading of it, which is done.
             store.files().set_state(tx, &row.id, FileState::Processing, None).await?;
             store.files().set_state(tx, &row.id, FileState::Completed, None).await?;
             let row = FileRow { state: FileState::Completed, ..row };
@@ -291,7 +339,7 @@ async fn keep(
         }
         None => None,
     };
-    Ok(Kept { row, history, enrichment })
+    Ok(Kept { row, subject, series, enrichment })
 }
 
 async fn discard(objects: &Objects, key: &str) {
@@ -312,8 +360,30 @@ fn understand(form: &Form) -> Result<Said, Problem> {
         }
         text
     };
-    let property_id = bounded("propertyId", given(&form.property_id));
     let name = bounded("name", given(&form.name));
+    let ids = [
+        ("entityId", &form.entity_id),
+        ("propertyId", &form.property_id),
+        ("productId", &form.product_id),
+        ("publisherId", &form.publisher_id),
+    ];
+    let mut ids = ids.into_iter().filter_map(|(field, text)| Some((field, bounded(field, given(text))?)));
+    let (id, another) = (ids.next(), ids.next());
+    let kind = given(&form.kind);
+    let known = kind.as_ref().map(|kind| Subject::ALL.into_iter().find(|(_, known)| known == kind));
+    if matches!(known, Some(None)) {
+        problems.push("kind", "must be property, product or publisher");
+    }
+    let subject = known.flatten().map_or_else(Subject::default, |(subject, _)| subject);
+    if let Some((field, _)) = another {
+        problems.push(field, "is one too many: an upload is about one thing");
+    } else if let Some((field, _)) = &id
+        && let Some((other, kind)) = Subject::ALL.into_iter().find(|(known, _)| known.id_field() == *field)
+        && other != subject
+        && problems.0.is_empty()
+    {
+        problems.push(*field, format!("goes with kind={kind}"));
+    }
     let location = match (given(&form.latitude), given(&form.longitude)) {
         (None, None) => None,
         (Some(latitude), Some(longitude)) => {
@@ -347,76 +417,102 @@ fn understand(form: &Form) -> Result<Said, Problem> {
             false
         }
     };
+    if enrich && subject != Subject::Property {
+        problems.push("enrich", "goes with kind=property alone");
+    }
+    let mut attributes = Map::new();
+    for (field, text) in [
+        ("unitCost", &form.unit_cost),
+        ("leadTimeDays", &form.lead_time_days),
+        ("leadTimeSdDays", &form.lead_time_sd_days),
+        ("onHand", &form.on_hand),
+    ] {
+        let Some(text) = given(text) else { continue };
+        if subject != Subject::Product {
+            problems.push(field, "goes with kind=product alone");
+            continue;
+        }
+        match text.parse::<f64>() {
+            Ok(number) if (0.0..=ATTRIBUTE_MAX).contains(&number) => {
+                attributes.insert(field.to_owned(), Value::from(number));
+            }
+            _ => problems.push(field, format!("must be a number from 0 to {ATTRIBUTE_MAX}")),
+        }
+    }
     problems.into_result()?;
-    Ok(Said { property_id, name, location, country, time_zone, enrich })
+    Ok(Said { subject, id, name, location, country, time_zone, enrich, attributes })
 }
 
-/// The property that the history is of: the one that is named, or a new one.
-async fn property_of(
+/// What is said of a thing that is somebody else's.
+fn unknown(subject: Subject) -> (&'static str, &'static str) {
+    match subject {
+        Subject::Property => ("unknown_property", "There is no such property."),
+        Subject::Product => ("unknown_product", "There is no such product."),
+        Subject::Publisher => ("unknown_publisher", "There is no such publisher."),
+    }
+}
+
+/// The thing that the series is of: the one that is named, or a new one.
+async fn thing_of(
     deps: &Deps,
     principal: &Principal,
     said: &Said,
     client_name: &str,
 ) -> Result<NewEntity, Problem> {
-    let found = match &said.property_id {
-        Some(asked) => property::find(deps, principal, asked).await?,
+    let kind = said.subject.kind();
+    let found = match &said.id {
+        Some((_, asked)) => things::find(deps, principal, kind, asked).await?,
         None => None,
     };
     if let Some(Entity { mut entity, .. }) = found {
-        if entity.kind != EntityKind::Property {
-            return Err(Problem::field("propertyId", "is not a property"));
+        if entity.kind != kind {
+            let field = said.id.as_ref().map_or(said.subject.id_field(), |(field, _)| *field);
+            return Err(Problem::field(field, format!("is not a {kind}")));
         }
         if said.time_zone.is_some() && said.time_zone != entity.time_zone {
             // Its days begin where they begin: a day that moves would stand twice.
-            return Err(Problem::field("timeZone", "differs from the property's, which cannot be changed"));
+            let text = format!("differs from the {kind}'s, which cannot be changed");
+            return Err(Problem::field("timeZone", text));
         }
         if let Some(name) = &said.name {
             entity.name.clone_from(name);
         }
         entity.location = said.location.or(entity.location);
         entity.country = said.country.clone().or(entity.country);
+        entity.attributes.extend(said.attributes.clone());
         return Ok(entity);
     }
     let shown = bulrush_store::display_name(client_name);
     let stem = shown.rsplit_once('.').map_or(shown.as_str(), |(stem, _)| stem);
     Ok(NewEntity {
-        id: match &said.property_id {
-            Some(name) => property::id_of_name(principal, name),
+        id: match &said.id {
+            Some((_, name)) => things::id_of_name(principal, kind, name),
             None => new_id()?,
         },
         owner: Owner::new(&principal.owner.tenant, &principal.owner.user),
-        kind: EntityKind::Property,
-        name: said.name.clone().or_else(|| said.property_id.clone()).unwrap_or_else(|| stem.to_owned()),
+        kind,
+        name: said
+            .name
+            .clone()
+            .or_else(|| said.id.as_ref().map(|(_, name)| name.clone()))
+            .unwrap_or_else(|| stem.to_owned()),
         location: said.location,
         country: said.country.clone(),
         time_zone: said.time_zone.clone(),
-        attributes: serde_json::Map::<String, Value>::new(),
+        attributes: said.attributes.clone(),
     })
 }
 
-/// Each value at the beginning of its day at the property.
-fn observations(entity: &NewEntity, history: &PriceHistory) -> Result<Vec<Observation>, Problem> {
-    let zone = match &entity.time_zone {
-        Some(name) => TimeZone::get(name).map_err(|error| Problem::internal(&error))?,
-        None => TimeZone::UTC,
-    };
-    let mut rows = Vec::with_capacity(history.days.len() * history.metrics.len());
-    for day in &history.days {
-        let begin = day.day.to_zoned(zone.clone()).map_err(|error| Problem::internal(&error))?;
-        let ts_ms = begin.timestamp().as_millisecond();
-        let values = [("price", Some(day.price)), ("occupancy", day.occupancy), ("bookings", day.bookings)];
-        rows.extend(values.into_iter().filter_map(|(metric, value)| {
-            value.map(|value| Observation { metric: metric.to_owned(), ts_ms, value })
-        }));
-    }
-    Ok(rows)
-}
-
-/// Reads a stored history, off the threads that answer requests.
-async fn read_back(objects: &Objects, key: &str) -> Result<PriceHistory, Problem> {
+/// Reads a stored series, off the threads that answer requests.
+async fn read_back(
+    objects: &Objects,
+    key: &str,
+    subject: Subject,
+    zone: TimeZone,
+) -> Result<Series, Problem> {
     let (_, mut bytes) = objects.get(key).await?;
     let (send, receive) = mpsc::channel::<io::Result<bytes::Bytes>>(4);
-    let parsing = tokio::task::spawn_blocking(move || price_history::parse(Incoming::new(receive)));
+    let parsing = tokio::task::spawn_blocking(move || series::parse(subject, Incoming::new(receive), &zone));
     while let Some(chunk) = bytes.next().await {
         if send.send(chunk).await.is_err() {
             // The parser has seen enough.
@@ -426,12 +522,12 @@ async fn read_back(objects: &Objects, key: &str) -> Result<PriceHistory, Problem
     drop(send);
     let parsed = parsing.await.map_err(|error| Problem::internal(&error))?;
     parsed.map_err(|error| match error {
-        NotAPriceHistory::OtherContent(_) => Problem::new(
+        NotATable::OtherContent(_) => Problem::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "not_csv",
             format!("{}.", capital(&error.to_string())),
         ),
-        NotAPriceHistory::Malformed(rows) => {
+        NotATable::Malformed(rows) => {
             let first = rows.first().map(|problem| {
                 let row = problem.row.map(|row| format!("row {row}: ")).unwrap_or_default();
                 let column = problem.column.as_ref().map(|column| format!("column {column:?}: ")).unwrap_or_default();
@@ -443,11 +539,11 @@ async fn read_back(objects: &Objects, key: &str) -> Result<PriceHistory, Problem
                 .collect();
             Problem::unprocessable(
                 "malformed_csv",
-                format!("The file is not a price history: {}. Nothing was stored.", first.unwrap_or_default()),
+                format!("The file is not {}: {}. Nothing was stored.", subject.table(), first.unwrap_or_default()),
             )
             .with("errors", Value::from(errors))
         }
-        NotAPriceHistory::Unreadable => Problem::unavailable(&error),
+        NotATable::Unreadable => Problem::unavailable(&error),
     })
 }
 

@@ -2,6 +2,7 @@
 
 use actix_web::{HttpRequest, web};
 use bulrush_catalog::PayloadProblems;
+use jiff::civil::Date;
 
 use crate::http::problem::Problem;
 
@@ -30,6 +31,16 @@ impl Query {
             return None;
         }
         Some(value)
+    }
+
+    /// A day.
+    pub fn day(&self, name: &str, problems: &mut PayloadProblems) -> Option<Date> {
+        let text = self.one(name, problems)?;
+        let parsed = (text.len() == 10).then(|| text.parse().ok()).flatten();
+        if parsed.is_none() {
+            problems.push(name, "must be a day, such as 2026-12-20");
+        }
+        parsed
     }
 
     /// A whole number within `min..=max`, or `default`.

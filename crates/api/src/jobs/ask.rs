@@ -6,18 +6,19 @@ use actix_web::http::StatusCode;
 use bulrush::clock::{Clock as _, SystemClock};
 use bulrush::model::{Dedup, JobId, NewJob};
 use bulrush_catalog::{Caller, JobKind, PayloadProblems, Queue};
+use bulrush_store::EntityKind;
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use crate::files::property;
 use crate::http::auth::Principal;
 use crate::http::problem::Problem;
 use crate::jobs::enqueue::Idempotency;
 use crate::jobs::keys::{self, KeyKind};
 use crate::jobs::options::{DedupOption, Options};
 use crate::state::{Deps, State};
+use crate::things;
 
 /// Most bytes of a job's data.
 pub const DATA_MAX: usize = 1 << 20;
@@ -161,12 +162,14 @@ pub async fn check_data(
         }
     };
     for entity in &prepared.entities {
+        let kinds = entity.kinds.iter().map(|kind| kind.parse::<EntityKind>());
+        let kinds = kinds.collect::<Result<Vec<_>, _>>().map_err(|error| Problem::internal(&error))?;
         let named = prepared.data.get(entity.field).and_then(Value::as_str).unwrap_or_default();
-        match property::find(deps, principal, named).await? {
-            Some(found) if entity.kinds.contains(&found.entity.kind.as_str()) => {
+        match things::find_of_kinds(deps, principal, &kinds, named).await? {
+            Some(found) => {
                 prepared.data.insert(entity.field.to_owned(), Value::from(found.entity.id));
             }
-            _ => {
+            None => {
                 problems.push(
                     format!("data.{}", entity.field),
                     format!("is not a {} of yours", entity.kinds.join(" or a ")),

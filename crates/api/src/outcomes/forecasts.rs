@@ -9,11 +9,11 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{LIMIT_DEFAULT, LIMIT_MAX, can_be_id};
-use crate::files::property;
 use crate::http::auth::Principal;
 use crate::http::problem::Problem;
 use crate::http::query::Query;
 use crate::state::State;
+use crate::things;
 
 /// Longest name of a metric, bytes.
 const METRIC_MAX: usize = 64;
@@ -188,9 +188,9 @@ async fn read_latest(
     limit: usize,
 ) -> Result<Value, Problem> {
     let deps = state.deps()?;
-    let found = property::find(deps, principal, product).await?;
-    let found = found
-        .filter(|found| matches!(found.entity.kind, EntityKind::Product | EntityKind::Property))
+    let kinds = [EntityKind::Product, EntityKind::Property];
+    let found = things::find_of_kinds(deps, principal, &kinds, product)
+        .await?
         .ok_or_else(|| Problem::not_found("unknown_product", "There is no such product or property."))?;
     let limit = u32::try_from(limit).unwrap_or(u32::MAX);
     let latest = deps.store.forecasts().latest(&principal.rows(), &found.entity.id, metric, limit).await?;

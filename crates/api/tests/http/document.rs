@@ -116,12 +116,14 @@ async fn what_the_document_says_of_a_query_is_what_is_taken() {
     let hourly = hourly.expect(201)["schedule"]["id"].as_str().unwrap().to_owned();
     let document = api.get(Who::Admin, "/api/v1/openapi.json").await.expect(200);
     crate::competitors::property(&api, "inn").await;
+    crate::rollups::publisher(&api, "paper").await;
     let mut bounds = 0;
     for (path, methods) in document["paths"].as_object().unwrap() {
         for (method, operation) in methods.as_object().unwrap() {
             let id = match path {
                 path if path.contains("/webhooks/") => &hook,
                 path if path.contains("/schedules/") => &hourly,
+                path if path.contains("/publishers/") => "paper",
                 _ => &job,
             };
             let place =

@@ -9,7 +9,7 @@ use bulrush_catalog::Catalog;
 use bulrush_catalog::jobs::EnrichProperty;
 use bulrush_sandbox::{Bucket, BucketFault, BucketOperation, BucketPlan};
 use bulrush_store::{
-    BucketKeys, BucketSettings, DailyWeather, DayFeatures, Place, Scope, Season, StoreError,
+    BucketKeys, BucketSettings, DailyWeather, DayFeatures, EntityKind, Place, Scope, Season, StoreError,
 };
 use futures_util::stream;
 use jiff::civil::{Date, date};
@@ -543,4 +543,125 @@ async fn a_job_that_the_engine_cannot_take_now_stays_in_the_outbox() {
     let queue = api.catalog.find(&rows[0].queue).unwrap();
     let id = bulrush_catalog::OutboxJob::id(queue, &rows[0].id);
     assert_eq!(uploaded["enrichment"]["jobId"], id.as_str());
+}
+
+#[tokio::test]
+async fn a_product_s_demand_comes_in_with_what_is_known_of_the_product() {
+    let api = start().await;
+    let fields = [
+        ("kind", "product"),
+        ("productId", "tea"),
+        ("timeZone", "Europe/Berlin"),
+        ("unitCost", "2.5"),
+        ("leadTimeDays", "14"),
+        ("onHand", "120"),
+    ];
+    let csv = b"date,Units,Price,note\n2024-01-02,7,3.5,a\n2024-01-01,5,,b\n";
+    let body = api.upload(Who::Ada, &fields, "tea.csv", csv).await.expect(201);
+    let product = body["productId"].as_str().unwrap();
+    assert!(body.get("propertyId").is_none() && body.get("priceHistory").is_none());
+    assert_eq!(
+        body["series"],
+        json!({"rows": 2, "firstDay": "2024-01-01", "lastDay": "2024-01-02", "metrics": ["demand", "price"],
+               "ignoredColumns": ["note"]})
+    );
+    let path = format!("/api/v1/files/{}", body["fileId"].as_str().unwrap());
+    for file in [&body["file"], &api.get(Who::Ada, &path).await.expect(200)["file"]] {
+        assert_eq!((&file["productId"], &file["propertyId"]), (&json!(product), &Value::Null));
+    }
+    let scope = Scope::owner("acme", "ada");
+    let entity = api.store.entities().get(&scope, product).await.unwrap().unwrap().entity;
+    assert_eq!((entity.kind, entity.name.as_str()), (EntityKind::Product, "tea"));
+    assert_eq!(
+        Value::Object(entity.attributes),
+        json!({"unitCost": 2.5, "leadTimeDays": 14.0, "onHand": 120.0})
+    );
+    let demand = api.store.observations().range(&scope, product, "demand", (0, i64::MAX), 10).await.unwrap();
+    let midnight = "2023-12-31T23:00:00Z".parse::<jiff::Timestamp>().unwrap().as_millisecond();
+    assert_eq!((demand[0].ts_ms, demand[0].value, demand[1].value), (midnight, 5.0, 7.0));
+
+    // What is said again is replaced, and what is not stays.
+    let again = [("kind", "product"), ("entityId", "tea"), ("onHand", "80"), ("leadTimeSdDays", "2")];
+    let more = api.upload(Who::Ada, &again, "tea.csv", b"date,demand\n2024-01-02,9\n").await.expect(201);
+    assert_eq!(more["productId"], product);
+    let entity = api.store.entities().get(&scope, product).await.unwrap().unwrap().entity;
+    assert_eq!(
+        Value::Object(entity.attributes),
+        json!({"unitCost": 2.5, "leadTimeDays": 14.0, "leadTimeSdDays": 2.0, "onHand": 80.0})
+    );
+    // A property of the same name is another thing, and somebody else's name for a product another product.
+    let inn = api.upload(Who::Ada, &[("propertyId", "tea")], "p.csv", PRICES).await.expect(201);
+    let theirs =
+        api.upload(Who::OtherAda, &again, "tea.csv", b"date,demand\n2024-01-02,1\n").await.expect(201);
+    assert_ne!(inn["propertyId"], product);
+    assert_ne!(theirs["productId"], product);
+    // Weather is for properties.
+    let enrich = api.post(Who::Ada, &format!("{path}/enrich"), &json!({})).await;
+    assert_eq!(enrich.fields(), ["propertyId"]);
+}
+
+#[tokio::test]
+async fn a_publisher_s_traffic_comes_in_by_its_own_clock() {
+    let api = start().await;
+    let fields = [("kind", "publisher"), ("publisherId", "pub-1"), ("timeZone", "Europe/Berlin")];
+    let csv = b"date,hour,impressions,clicks,revenue,requests\n2024-10-27,2,100,1,0.5,200\n2024-10-27,2,50,2,0.25,\n";
+    let body = api.upload(Who::Ada, &fields, "traffic.csv", csv).await.expect(201);
+    let publisher = body["publisherId"].as_str().unwrap();
+    assert_eq!(
+        body["series"],
+        json!({"rows": 2, "firstDay": "2024-10-27", "lastDay": "2024-10-27",
+               "metrics": ["impressions", "clicks", "revenue", "requests"], "ignoredColumns": []})
+    );
+    let scope = Scope::owner("acme", "ada");
+    let of = async |metric: &str| {
+        let points =
+            api.store.observations().range(&scope, publisher, metric, (0, i64::MAX), 10).await.unwrap();
+        points.iter().map(|point| (point.ts_ms / 3_600_000, point.value)).collect::<Vec<_>>()
+    };
+    let hour = "2024-10-27T00:00:00Z".parse::<jiff::Timestamp>().unwrap().as_second() / 3_600;
+    assert_eq!(of("impressions").await, [(hour, 100.0), (hour + 1, 50.0)]);
+    assert_eq!(of("requests").await, [(hour, 200.0)]);
+    let read = api.get(Who::Ada, "/api/v1/publishers/pub-1/rollups").await.expect(200);
+    assert_eq!((&read["publisherId"], &read["timeZone"]), (&json!(publisher), &json!("Europe/Berlin")));
+
+    // The clock of a publisher that is known is that of its rows.
+    let spring = b"timestamp,clicks\n2024-03-31T02:30,1\n";
+    let answer = api.upload(Who::Ada, &[("kind", "publisher"), ("entityId", "pub-1")], "t.csv", spring).await;
+    assert_eq!(answer.problem(422), "malformed_csv");
+    let body = answer.json();
+    assert!(
+        body["detail"].as_str().unwrap().starts_with("The file is not a publisher's traffic: row 2"),
+        "{body}"
+    );
+    assert_eq!((&body["errors"][0]["row"], &body["errors"][0]["column"]), (&json!(2), &json!("timestamp")));
+}
+
+#[tokio::test]
+async fn a_form_that_mixes_kinds_is_refused() {
+    let api = start().await;
+    let inn = api.upload(Who::Ada, &[("propertyId", "inn")], "p.csv", PRICES).await.expect(201);
+    let inn = inn["propertyId"].as_str().unwrap();
+    let (product, publisher) = (("kind", "product"), ("kind", "publisher"));
+    for (fields, field) in [
+        (&[("kind", "hotel")][..], "kind"),
+        (&[("productId", "tea")], "productId"),
+        (&[product, ("propertyId", "tea")], "propertyId"),
+        (&[product, ("productId", "tea"), ("entityId", "tea")], "productId"),
+        (&[product, ("productId", inn)], "productId"),
+        (&[("entityId", inn), publisher], "entityId"),
+        (&[product, ("enrich", "true")], "enrich"),
+        (&[publisher, ("onHand", "1")], "onHand"),
+        (&[("unitCost", "1")], "unitCost"),
+        (&[product, ("unitCost", "-1")], "unitCost"),
+        (&[product, ("unitCost", "NaN")], "unitCost"),
+        (&[product, ("leadTimeDays", "inf")], "leadTimeDays"),
+        (&[product, ("leadTimeSdDays", "two")], "leadTimeSdDays"),
+        (&[product, ("onHand", "1e300")], "onHand"),
+    ] {
+        let csv = b"date,demand,clicks,price\n2024-01-01,1,1,1\n";
+        assert_eq!(api.upload(Who::Ada, fields, "p.csv", csv).await.fields(), [field], "{fields:?}");
+    }
+    let prices = api.upload(Who::Ada, &[product], "p.csv", PRICES).await;
+    assert!(prices.expect(422)["detail"].as_str().unwrap().contains("no column for demand"));
+    assert_eq!(api.stored_objects(), 1);
 }

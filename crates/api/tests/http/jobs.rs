@@ -23,26 +23,26 @@ fn analytics() -> Value {
 async fn a_job_is_added_and_read_in_the_shapes_of_the_seeds() {
     let api = start().await;
     let body = json!({
-        "jobName": "custom-aggregation",
+        "jobName": "custom-report",
         "data": {"publisherId": "pub-123", "granularity": "day", "exact": 12_345_678_901_234_567_890_u64},
         "options": {"priority": 10, "delay": 5000, "attempts": 2, "tags": ["x"]},
     });
-    let answer = api.post(Who::Ada, "/api/v1/queues/analytics:aggregation/jobs", &body).await;
+    let answer = api.post(Who::Ada, "/api/v1/queues/report:generation/jobs", &body).await;
     let added = answer.expect(202);
     assert_eq!(added["success"], true);
-    assert_eq!(added["data"]["queueName"], "analytics:aggregation", "what the client said is echoed");
+    assert_eq!(added["data"]["queueName"], "report:generation", "what the client said is echoed");
     assert_eq!(
         (&added["data"]["jobName"], &added["data"]["status"]),
-        (&json!("custom-aggregation"), &json!("delayed"))
+        (&json!("custom-report"), &json!("delayed"))
     );
     let id = added["data"]["jobId"].as_str().unwrap();
-    assert_eq!(answer.header("location"), format!("/api/v1/queues/aggregation/jobs/{id}"));
+    assert_eq!(answer.header("location"), format!("/api/v1/queues/reports/jobs/{id}"));
 
     let by_queue = api.get(Who::Ada, answer.header("location")).await.expect(200);
     let data = &by_queue["data"];
     assert_eq!(
         (&data["id"], &data["name"], &data["data"]),
-        (&json!(id), &json!("custom-aggregation"), &body["data"])
+        (&json!(id), &json!("custom-report"), &body["data"])
     );
     assert_eq!(
         (&data["progress"], &data["attemptsMade"], &data["processedOn"]),

@@ -15,6 +15,7 @@ mod keys;
 mod live;
 mod manage;
 mod outcomes;
+mod rollups;
 mod schedules;
 mod server;
 mod templates;

@@ -257,6 +257,7 @@ async fn every_field_that_is_wrong_is_named() {
 #[tokio::test]
 async fn what_cron_and_periods_can_say_is_taken() {
     let api = start().await;
+    crate::rollups::publisher(&api, "pub-1").await;
     for body in [
         json!({"cron": "0 0 12 * * *"}),
         json!({"cron": "0 8 L * *"}),
@@ -274,7 +275,7 @@ async fn what_cron_and_periods_can_say_is_taken() {
         api.post(Who::Ada, PATH, &body).await.expect(201);
     }
     // Whoever runs the platform may fire each second.
-    let often = json!({"queue": "aggregation", "cron": "* * * * * *"});
+    let often = json!({"queue": "reports", "cron": "* * * * * *"});
     assert_eq!(api.post(Who::Ada, PATH, &often).await.fields(), ["cron"]);
     let made = api.post(Who::Admin, PATH, &often).await.expect(201);
     assert_eq!(made["schedule"]["missed"], json!({"policy": "one"}));

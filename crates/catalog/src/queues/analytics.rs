@@ -38,7 +38,7 @@ pub(super) static AGGREGATION: QueueEntry = QueueEntry {
     aliases: &[Alias::of_queue("analytics-aggregation"), Alias::of_queue("analytics:aggregation")],
     binary: Binary::Analytics,
     purpose: "Sums impressions, clicks and revenue into hours, days, weeks and months.",
-    jobs: &[JobKind::untyped("aggregate")],
+    jobs: &[crate::jobs::aggregate::KIND],
     limits: Limits { concurrency: 3, rate: Some(RateLimit { max: 10, per_ms: MINUTE_MS }), ..DEFAULT },
     access: Access::Users,
     seed_variables: SeedVariables { concurrency: &[], timeout: &[] },

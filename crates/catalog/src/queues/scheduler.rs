@@ -4,7 +4,7 @@ use bulrush::model::{Keep, Retention};
 
 use super::{DAY_MS, DEFAULT, MINUTE_MS};
 use crate::entry::{Access, Binary, Limits, QueueEntry, SeedVariables};
-use crate::jobs::fan_out_prices;
+use crate::jobs::{fan_out_aggregates, fan_out_prices};
 
 /// Schedules whose jobs are about every property, account, publisher or user add a job here, which adds one for each. A queue of its own,
 /// and not one more kind in the queues that it adds to: those with one kind take it under any name, their slots may be busy for hours, and
@@ -15,7 +15,7 @@ pub(super) static FAN_OUT: QueueEntry = QueueEntry {
     aliases: &[],
     binary: Binary::Scheduler,
     purpose: "Adds a job for each of many things, as schedules that are about all of them ask.",
-    jobs: &[fan_out_prices::KIND],
+    jobs: &[fan_out_prices::KIND, fan_out_aggregates::KIND],
     limits: Limits {
         concurrency: 2,
         // It goes on from where it was, so tries are cheap.

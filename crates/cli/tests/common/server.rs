@@ -76,8 +76,6 @@ impl Server {
 
     /// Uploads prices of a year; returns the file's id and the property's.
     pub fn upload(&self) -> (String, String) {
-        const BOUNDARY: &str = "bulrush-test-5c1d";
-        let mut body = String::new();
         let place = [
             ("name", "Inn"),
             ("latitude", "47.45"),
@@ -85,7 +83,22 @@ impl Server {
             ("countryCode", "US"),
             ("timeZone", "America/Los_Angeles"),
         ];
-        for (field, value) in place {
+        let mut csv = "date,price\n".to_owned();
+        for month in 1..=12 {
+            for day in 1..=28 {
+                let _ = writeln!(csv, "2015-{month:02}-{day:02},{}", 100 + day);
+            }
+        }
+        let answer = self.upload_form(&place, &csv);
+        let id = |name: &str| answer[name].as_str().expect("an id").to_owned();
+        (id("fileId"), id("propertyId"))
+    }
+
+    /// Uploads a form with a file; returns the answer.
+    pub fn upload_form(&self, fields: &[(&str, &str)], csv: &str) -> Value {
+        const BOUNDARY: &str = "bulrush-test-5c1d";
+        let mut body = String::new();
+        for (field, value) in fields {
             let _ = write!(
                 body,
                 "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{field}\"\r\n\r\n{value}\r\n"
@@ -93,17 +106,10 @@ impl Server {
         }
         let _ = write!(
             body,
-            "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"p.csv\"\r\nContent-Type: text/csv\r\n\r\ndate,price\n"
+            "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"p.csv\"\r\nContent-Type: text/csv\r\n\r\n\
+             {csv}\r\n--{BOUNDARY}--\r\n"
         );
-        for month in 1..=12 {
-            for day in 1..=28 {
-                let _ = writeln!(body, "2015-{month:02}-{day:02},{}", 100 + day);
-            }
-        }
-        let _ = write!(body, "\r\n--{BOUNDARY}--\r\n");
-        let answer = self.ask("POST", "/files", &format!("multipart/form-data; boundary={BOUNDARY}"), &body);
-        let id = |name: &str| answer[name].as_str().expect("an id").to_owned();
-        (id("fileId"), id("propertyId"))
+        self.ask("POST", "/files", &format!("multipart/form-data; boundary={BOUNDARY}"), &body)
     }
 
     /// Asks for an upload's enrichment; returns the job's id.

@@ -5,6 +5,8 @@
 //! slot; after each page it notes how far it has come. A run that ends in the middle is continued there by the next; what of the last page
 //! was added already is found by its id, or by a key that outlives the record, and is not added again.
 
+mod aggregates;
+mod each;
 mod prices;
 
 use std::sync::Arc;
@@ -12,7 +14,7 @@ use std::sync::Arc;
 use bulrush::model::{Dedup, NewJob};
 use bulrush::port::AddOutcome;
 use bulrush::{Client, Context, Failure, JobResult, Queue};
-use bulrush_catalog::jobs::FanOutPrices;
+use bulrush_catalog::jobs::{FanOutAggregates, FanOutPrices};
 use bulrush_catalog::schedules::FAN_OUT;
 use bulrush_service::{Served, WorkerSettings, Workers};
 use tokio::time::Duration;
@@ -40,17 +42,29 @@ pub(crate) fn start(deps: &Dependencies) -> Workers {
 }
 
 fn served(client: &Client, deps: &Dependencies) -> Served {
-    let (client, deps) = (client.clone(), deps.clone());
-    Served::new(FAN_OUT).on::<FanOutPrices, _, _>(move |payload, ctx| {
-        let (client, deps) = (client.clone(), deps.clone());
-        async move {
-            tokio::select! {
-                biased;
-                _ = ctx.stopped() => Err(Failure::Cancelled),
-                done = prices::run(&client, &deps, payload, &ctx) => done,
+    let of_prices = (client.clone(), deps.clone());
+    let of_aggregates = of_prices.clone();
+    Served::new(FAN_OUT)
+        .on::<FanOutPrices, _, _>(move |payload, ctx| {
+            let (client, deps) = of_prices.clone();
+            async move {
+                tokio::select! {
+                    biased;
+                    _ = ctx.stopped() => Err(Failure::Cancelled),
+                    done = prices::run(&client, &deps, payload, &ctx) => done,
+                }
             }
-        }
-    })
+        })
+        .on::<FanOutAggregates, _, _>(move |payload, ctx| {
+            let (client, deps) = of_aggregates.clone();
+            async move {
+                tokio::select! {
+                    biased;
+                    _ = ctx.stopped() => Err(Failure::Cancelled),
+                    done = aggregates::run(&client, &deps, payload, &ctx) => done,
+                }
+            }
+        })
 }
 
 /// The queue to which a fan-out adds.

@@ -1,20 +1,16 @@
 //! Prices of competitors for every property that has some declared.
 
-use bulrush::clock::{Clock as _, SystemClock};
-use bulrush::model::Progress;
-use bulrush::{Client, Context, Failure, JobResult};
-use bulrush_catalog::jobs::fan_out_prices::ComeTo;
+use bulrush::{Client, Context, JobResult};
 use bulrush_catalog::jobs::{FanOutPrices, FanOutResult, ScrapePrices};
-use bulrush_store::{NewEntity, StoreError};
+use bulrush_store::NewEntity;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
 
-use super::{add, one_of, target};
+use super::each::{Things, each};
+use super::target;
 use crate::Dependencies;
 
-/// Properties of a page, whose jobs are added in one call.
-const PAGE: u32 = 200;
 /// Longest location, bytes, as the job has it.
 const LOCATION_MAX: usize = 200;
 
@@ -25,48 +21,13 @@ pub(super) async fn run(
     ctx: &Context,
 ) -> JobResult<FanOutResult> {
     let queue = target(client, deps, "competitor")?;
-    let (at_ms, mut after, mut done) = match asked.come_to.take() {
-        Some(ComeTo { at_ms, after, so_far }) => (at_ms, Some(after), so_far),
-        None => (moment(ctx), None, FanOutResult::default()),
+    let come_to = asked.come_to.take();
+    let job_of = |at_ms, property: &NewEntity| match payload(&asked, at_ms, property) {
+        Some(payload) => Ok(Some(queue.typed(&payload)?)),
+        None => Ok(None),
     };
-    loop {
-        let page = deps.store.competitors().properties(after.as_deref(), PAGE).await.map_err(failure)?;
-        let is_last = page.len() < PAGE as usize;
-        let last = page.last().map(|last| last.entity.id.clone());
-        done.looked_at += page.len() as u64;
-        let mut jobs = Vec::with_capacity(page.len());
-        for property in page.into_iter().map(|row| row.entity) {
-            let Some(payload) = payload(&asked, at_ms, &property) else {
-                done.absent += 1;
-                continue;
-            };
-            let owner = &property.owner;
-            let job = queue.typed(&payload)?.owner(owner.tenant.as_str(), owner.user.as_str());
-            jobs.push(one_of(ctx, &queue, &property.id, job));
-        }
-        done.jobs += add(&queue, jobs).await?;
-        if is_last {
-            tracing::info!(job = %ctx.id(), jobs = done.jobs, absent = done.absent, "prices of all properties are asked for");
-            return Ok(done);
-        }
-        after = last;
-        let come_to = after.clone().map(|after| ComeTo { at_ms, after, so_far: done });
-        let data = serde_json::to_vec(&FanOutPrices { come_to, ..asked.clone() })?;
-        ctx.set_data(data.into()).await?;
-        // How many there are is not known.
-        let message = Some(format!("{} jobs", done.jobs));
-        ctx.progress_with(Progress { percent: 50, message, data: None });
-    }
-}
-
-fn failure(error: StoreError) -> Failure {
-    if error.is_transient() { Failure::retry(error) } else { Failure::unrecoverable(error) }
-}
-
-/// The moment that all of its jobs are about: the slot, whenever it is run.
-fn moment(ctx: &Context) -> i64 {
-    let slot = ctx.spec().schedule.as_ref().map(|schedule| schedule.slot);
-    i64::try_from(slot.unwrap_or_else(|| SystemClock.now())).unwrap_or(i64::MAX)
+    let data_of = |come_to| serde_json::to_vec(&FanOutPrices { come_to: Some(come_to), ..asked.clone() });
+    each((deps, ctx, &queue), Things::PropertiesWithCompetitors, come_to, job_of, data_of).await
 }
 
 /// The job's payload; none where there is no such day.

@@ -47,6 +47,8 @@ mod outputs;
 mod ownership;
 #[path = "../tables/repositories.rs"]
 mod repositories;
+#[path = "../tables/rollups.rs"]
+mod rollups;
 #[path = "../tables/stream_tickets.rs"]
 mod stream_tickets;
 #[path = "../tables/templates.rs"]

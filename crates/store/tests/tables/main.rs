@@ -39,6 +39,7 @@ mod outbox;
 mod outputs;
 mod ownership;
 mod repositories;
+mod rollups;
 mod stream_tickets;
 mod templates;
 mod webhook_sending;
