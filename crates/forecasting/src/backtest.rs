@@ -44,7 +44,7 @@ pub(crate) fn run(
     let mut folds = Vec::with_capacity(ORIGINS_MAX);
     let mut memory = Memory::default();
     let usual = naive_error(observed, 1).unwrap_or(1.0);
-    for origin in origins(observed, horizon, step) {
+    for origin in origins(observed, horizon) {
         stop.check()?;
         let known = &observed[..origin];
         let actual = &observed[origin..observed.len().min(origin + horizon)];
@@ -91,15 +91,11 @@ fn naive_error(observed: &[Option<f64>], period: usize) -> Option<f64> {
 }
 
 /// Where to stand: how many values are known at each origin, ascending. Each is behind a value.
-fn origins(observed: &[Option<f64>], horizon: usize, step: Step) -> Vec<usize> {
+fn origins(observed: &[Option<f64>], horizon: usize) -> Vec<usize> {
     let len = observed.len();
-    let season = match step {
-        Step::Day => 7,
-        Step::Week => 1,
-        Step::Month => 12,
-    };
-    // Two cycles, if that leaves two fifths of the history to judge by.
-    let least = TRAINING_MIN.max((2 * season + 3).min(len * 3 / 5)).max(len * 2 / 5);
+    // Three fifths of the history to learn from, so that the models of the past are nearly as good as those of the whole of it: errors of
+    // models that knew much less would make intervals too wide.
+    let least = TRAINING_MIN.max(len * 3 / 5);
     let full = len - horizon.min(len);
     let mut origins = Vec::with_capacity(ORIGINS_MAX + ORIGINS_MIN);
     if full >= least {

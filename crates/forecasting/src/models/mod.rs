@@ -42,7 +42,35 @@ pub(crate) fn run(
         Model::ExponentialSmoothing => smoothing::forecast(prepared, horizon, memory, stop)?,
         Model::Seasonal => seasonal::forecast(prepared, horizon, memory, stop)?,
     };
-    Ok(seen.filter(|seen| sane(&prepared.values, &seen.ahead)))
+    Ok(seen.filter(|seen| sane(&prepared.values, &seen.ahead)).map(|mut seen| {
+        hold_back(&prepared.values, prepared.short().unwrap_or(7), &mut seen.ahead);
+        seen
+    }))
+}
+
+/// How much further than ever before over the same time a forecast may go.
+const FURTHER_MAX: f64 = 1.5;
+
+/// Bends a forecast back that goes much further over the horizon than the series ever went in as much time: what is left of a trend that was
+/// fitted to a few strange days, and would be continued for a month. `window` is how many values make a level.
+fn hold_back(values: &[f64], window: usize, ahead: &mut [f64]) {
+    let window = window.min(values.len() / 2).min(ahead.len()).max(1);
+    let levels: Vec<f64> =
+        values.windows(window).map(|part| part.iter().sum::<f64>() / window as f64).collect();
+    let reach = ahead.len().min(levels.len() / 2).max(1);
+    let most =
+        levels.iter().zip(&levels[reach..]).map(|(before, after)| (after - before).abs()).fold(0.0, f64::max);
+    // Where the history is too short to show so long a way, as if it went on likewise.
+    let most = FURTHER_MAX * most * (ahead.len() as f64 / reach as f64);
+    let end = ahead[ahead.len() - window..].iter().sum::<f64>() / window as f64;
+    let way = end - levels[levels.len() - 1];
+    let excess = way - way.clamp(-most, most);
+    if excess != 0.0 {
+        let len = ahead.len() as f64;
+        for (step, value) in ahead.iter_mut().enumerate() {
+            *value -= excess * (step + 1) as f64 / len;
+        }
+    }
 }
 
 /// Whether a forecast is of this world: within a hundred times the range of the history on either side of it.
