@@ -257,3 +257,73 @@ pub(crate) fn waves(index: usize, period: f64, row: &mut [f64]) {
             (sine * first_cosine + cosine * first_sine, cosine * first_cosine - sine * first_sine);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::noise::Noise;
+
+    fn periods(values: &[f64], step: Step) -> Vec<usize> {
+        find(values, step).iter().map(|season| season.steps()).collect()
+    }
+
+    #[test]
+    fn the_calendar_s_seasons_are_found_through_noise_and_trend() {
+        let mut noise = Noise::new(1);
+        let wave = |t: usize, period: f64| (TAU * t as f64 / period).sin();
+        let week: Vec<f64> =
+            (0..140).map(|t| [0.0, 0.0, 0.0, 0.0, 1.0, 3.0, 2.0][t % 7] + noise.normal()).collect();
+        assert_eq!(periods(&week, Step::Day), [7]);
+        let both: Vec<f64> = (0..1_095)
+            .map(|t| t as f64 * 0.002 + f64::from(t % 7 > 4) * 2.0 + 3.0 * wave(t, 365.25) + noise.normal())
+            .collect();
+        assert_eq!(periods(&both, Step::Day), [365, 7]);
+        let weeks: Vec<f64> = (0..160).map(|t| 2.0 * wave(t, 52.18) + noise.normal()).collect();
+        assert_eq!(periods(&weeks, Step::Week), [52]);
+        let growing: Vec<f64> = (0..72)
+            .map(|t| (1.0 + t as f64 / 30.0) * (10.0 + 2.0 * wave(t, 12.0)) + noise.normal())
+            .collect();
+        assert_eq!(periods(&growing, Step::Month), [12]);
+    }
+
+    #[test]
+    fn a_season_of_no_calendar_is_found_at_its_shortest_length() {
+        let mut noise = Noise::new(2);
+        let values: Vec<f64> = (0..200).map(|t| [5.0, 0.0, 2.0, 9.0, 1.0][t % 5] + noise.normal()).collect();
+        assert_eq!(periods(&values, Step::Day), [5]);
+    }
+
+    #[test]
+    fn noise_of_any_colour_rarely_has_a_season() {
+        for (what, keep, most) in [("white", 0.0, 10), ("red", 0.7, 10), ("a random walk", 1.0, 30)] {
+            let mut found = 0;
+            for seed in 0..400 {
+                let mut noise = Noise::new(seed + 100);
+                let mut value = 0.0;
+                let len = if seed % 2 == 0 { 120 } else { 760 };
+                let values: Vec<f64> = (0..len)
+                    .map(|_| {
+                        value = keep * value + noise.normal();
+                        value
+                    })
+                    .collect();
+                let step = [Step::Day, Step::Week, Step::Month][seed as usize % 3];
+                found += usize::from(!find(&values, step).is_empty());
+            }
+            assert!(found <= most, "{found} of 400 series of {what} noise have a season");
+        }
+    }
+
+    #[test]
+    fn waves_are_learned_beside_trend_and_week() {
+        let mut noise = Noise::new(3);
+        let year = |t: usize| 4.0 * (TAU * t as f64 / 365.25).cos();
+        let values: Vec<f64> = (0..1_000)
+            .map(|t| t as f64 * 0.01 + f64::from(t % 7 < 2) * 3.0 + year(t) + noise.normal())
+            .collect();
+        let waves = Waves::fit(&values, Season { period: 365.25, strength: 1.0 }, Some(7)).unwrap();
+        for t in (0..1_400).step_by(50) {
+            assert!((waves.at(t) - year(t)).abs() < 1.0, "{t}: {} for {}", waves.at(t), year(t));
+        }
+    }
+}
