@@ -283,7 +283,7 @@ mod tests {
             .map(|(at, value)| Some(value + if at < 100 { 0.0 } else { 60.0 }))
             .collect();
         let risen = Prepared::new(&risen, Step::Day);
-        assert!(risen.values[100..].iter().all(|value| *value > 100.0), "{:?}", &risen.values[95..]);
+        assert!(risen.values[100..].iter().all(|value| *value > 90.0), "{:?}", &risen.values[95..]);
     }
 
     #[test]
