@@ -184,6 +184,7 @@ def main():
     os.makedirs(asked.folder, exist_ok=True)
 
     wanted = [task for task in tasks(asked.older) if asked.only in task["name"]]
+    wanted.sort(key=lambda task: task["moment"])
     mine = ours(asked.binary, wanted)
     for task, said in zip(wanted, mine):
         if "error" in said:

@@ -5,11 +5,12 @@
 //! many series of days and forecasts them 30 days ahead, on as many threads as there are processors, with all models.
 
 use std::io::{BufRead as _, Write as _, stdin, stdout};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
-use bulrush_forecasting::{Forecast, History, Model, Settings, Step, Unwatched, forecast};
+use bulrush_forecasting::{Forecast, History, Model, Settings, Stage, Step, Unwatched, Watch, forecast};
 use jiff::civil::Date;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -106,10 +107,29 @@ fn made_up(seed: usize, days: usize) -> Vec<Option<f64>> {
         .collect()
 }
 
+/// Notes the longest time between two questions whether to stop, which is how long a cancel may take.
+struct Patience {
+    asked: Mutex<Instant>,
+    longest: AtomicU64,
+}
+
+impl Watch for Patience {
+    fn stage(&self, _: Stage) {}
+
+    fn is_cancelled(&self) -> bool {
+        let now = Instant::now();
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let micros = now.duration_since(*asked).as_micros();
+        self.longest.fetch_max(u64::try_from(micros).unwrap_or(u64::MAX), Ordering::Relaxed);
+        *asked = now;
+        false
+    }
+}
+
 fn speed(count: usize, days: usize) -> Result<()> {
     let threads = std::thread::available_parallelism()?.get();
     let settings = Settings { non_negative: true, ..Settings::default() };
-    let next = AtomicUsize::new(0);
+    let (next, longest) = (AtomicUsize::new(0), AtomicU64::new(0));
     let start = Instant::now();
     std::thread::scope(|scope| {
         let work = || -> Result<()> {
@@ -119,7 +139,9 @@ fn speed(count: usize, days: usize) -> Result<()> {
                     return Ok(());
                 }
                 let history = History::new(jiff::civil::date(2023, 1, 2), Step::Day, made_up(seed, days))?;
-                forecast(&history, &settings, &Unwatched)?;
+                let patience = Patience { asked: Mutex::new(Instant::now()), longest: AtomicU64::new(0) };
+                forecast(&history, &settings, &patience)?;
+                longest.fetch_max(patience.longest.into_inner(), Ordering::Relaxed);
             }
         };
         let handles: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
@@ -128,15 +150,27 @@ fn speed(count: usize, days: usize) -> Result<()> {
             .try_for_each(|handle| handle.join().map_err(|_| anyhow::anyhow!("a thread panicked"))?)
     })?;
     let seconds = start.elapsed().as_secs_f64();
+    // What other programs take of the processors meanwhile is not ours.
+    let own = processor_seconds().unwrap_or(seconds * threads as f64);
     println!(
-        "{count} series of {days} days, {} ahead, all models, {threads} threads: {seconds:.1} s, {:.0} ms of a thread per series, {:.0} \
-         series a minute",
+        "{count} series of {days} days, {} ahead, all models, {threads} threads: {seconds:.1} s, {:.0} series a minute; {:.0} ms of a \
+         processor each, so {:.0} series a minute on two",
         settings.horizon,
-        seconds * 1e3 * threads as f64 / count as f64,
-        count as f64 * 60.0 / seconds
+        count as f64 * 60.0 / seconds,
+        own * 1e3 / count as f64,
+        count as f64 * 120.0 / own
     );
+    println!("the longest time until a cancel would be noticed: {:.1} ms", longest.into_inner() as f64 / 1e3);
     if let Ok(status) = std::fs::read_to_string("/proc/self/status") {
         println!("{}", status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or_default());
     }
     Ok(())
+}
+
+/// Time of processors that this program has taken, where the system tells: fields 14 and 15 of its line, in hundredths of a second.
+fn processor_seconds() -> Option<f64> {
+    let line = std::fs::read_to_string("/proc/self/stat").ok()?;
+    let fields: Vec<&str> = line.rsplit_once(')')?.1.split_whitespace().collect();
+    let ticks: f64 = fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?;
+    Some(ticks / 100.0)
 }

@@ -44,7 +44,7 @@ pub(crate) fn run(
     let mut folds = Vec::with_capacity(ORIGINS_MAX);
     let mut memory = Memory::default();
     let usual = naive_error(observed, 1).unwrap_or(1.0);
-    for origin in origins(observed, horizon, step) {
+    for origin in origins(observed, horizon) {
         stop.check()?;
         let known = &observed[..origin];
         let actual = &observed[origin..observed.len().min(origin + horizon)];
@@ -91,15 +91,11 @@ fn naive_error(observed: &[Option<f64>], period: usize) -> Option<f64> {
 }
 
 /// Where to stand: how many values are known at each origin, ascending. Each is behind a value.
-fn origins(observed: &[Option<f64>], horizon: usize, step: Step) -> Vec<usize> {
+fn origins(observed: &[Option<f64>], horizon: usize) -> Vec<usize> {
     let len = observed.len();
-    let season = match step {
-        Step::Day => 7,
-        Step::Week => 1,
-        Step::Month => 12,
-    };
-    // Two cycles, if that leaves two fifths of the history to judge by.
-    let least = TRAINING_MIN.max((2 * season + 3).min(len * 3 / 5)).max(len * 2 / 5);
+    // Three fifths of the history to learn from, so that the models of the past are nearly as good as those of the whole of it: errors of
+    // models that knew much less would make intervals too wide.
+    let least = TRAINING_MIN.max(len * 3 / 5);
     let full = len - horizon.min(len);
     let mut origins = Vec::with_capacity(ORIGINS_MAX + ORIGINS_MIN);
     if full >= least {
@@ -135,14 +131,12 @@ mod tests {
         for len in 10..400 {
             let observed = vec![Some(1.0); len];
             for horizon in [1, 2, 7, 30, len * 2 / 3] {
-                for step in [Step::Day, Step::Week, Step::Month] {
-                    let found = origins(&observed, horizon.min(len * 2 / 3), step);
-                    assert!((2..=ORIGINS_MAX).contains(&found.len()), "{len} {horizon} {step:?}: {found:?}");
-                    assert!(
-                        found.iter().all(|at| *at >= TRAINING_MIN && *at < len),
-                        "{len} {horizon}: {found:?}"
-                    );
-                }
+                let found = origins(&observed, horizon.min(len * 2 / 3));
+                assert!((2..=ORIGINS_MAX).contains(&found.len()), "{len} {horizon}: {found:?}");
+                assert!(
+                    found.iter().all(|at| *at >= TRAINING_MIN && *at < len),
+                    "{len} {horizon}: {found:?}"
+                );
             }
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! The spread of errors `h` steps ahead is `c h^p`, with the `c` and `p` under which the errors of all folds are most likely; a horizon that no
 //! fold reached is served by the same curve, and since `p > 0` intervals widen. How many spreads an interval reaches is between what normal
-//! errors of so small a sample ask for (Student's t) and what the scaled errors themselves show, the more so the more independent ones there
+//! errors ask for (for 95 % those of so small a sample: Student's t) and what the scaled errors themselves show, the more so the more independent ones there
 //! are (conformal prediction: Vovk, Gammerman & Shafer 2005). Within a fold neighbouring errors are alike, so what counts as
 //! independent is found as for seasons.
 
@@ -68,7 +68,8 @@ impl Spread {
         };
         let trust = independent / (independent + HALF);
         for (reach, (normal, share)) in spread.reach.iter_mut().zip(NORMAL.into_iter().zip(SHARES)) {
-            let student = student(normal, (independent - 1.0).max(2.0));
+            // Of few errors the far ones are uncertain; the near ones lie nearer than normal ones, if anything, as far ones make their spread.
+            let student = if share > 0.9 { student(normal, (independent - 1.0).max(2.0)) } else { normal };
             let shown = crate::prepare::quantile(&mut sizes, share * (1.0 + 1.0 / independent));
             *reach = if scale > 0.0 { student + trust * (shown - student) } else { student };
         }

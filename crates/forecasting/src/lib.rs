@@ -28,6 +28,8 @@ mod error;
 mod history;
 mod intervals;
 mod models;
+#[cfg(test)]
+mod noise;
 mod outcome;
 mod prepare;
 mod regression;

@@ -50,14 +50,24 @@ impl Prepared {
                 }
             }
         }
-        let block = short_of(&seasons).or(seasons.first().map(|season| season.steps()));
-        let transform = block.map_or(Transform::None, |block| Transform::choose(&values, block));
-        let outliers = outliers(&values, observed, short_of(&seasons), transform);
-        for &(at, replaced) in &outliers {
-            values[at] = replaced;
-        }
-        if !outliers.is_empty() {
-            seasons = season::find(&values, step);
+        // An outlier can hide the season, and what has a season looks full of outliers without it: the second look has what the first found.
+        let (mut transform, mut outliers) = (Transform::None, Vec::new());
+        let raw = values.clone();
+        for _ in 0..2 {
+            let block = short_of(&seasons).or(seasons.first().map(|season| season.steps()));
+            transform = block.map_or(Transform::None, |block| Transform::choose(&values, block));
+            outliers = find_outliers(&raw, observed, short_of(&seasons), transform);
+            values.clone_from(&raw);
+            for &(at, replaced) in &outliers {
+                values[at] = replaced;
+            }
+            let before = short_of(&seasons);
+            if !outliers.is_empty() {
+                seasons = season::find(&values, step);
+            }
+            if short_of(&seasons) == before {
+                break;
+            }
         }
         let mut prepared = Self {
             values,
@@ -189,7 +199,7 @@ pub(crate) fn quantile(values: &mut [f64], share: f64) -> f64 {
 }
 
 /// Values far from trend and season, with what stands there instead.
-fn outliers(
+fn find_outliers(
     values: &[f64],
     observed: &[Option<f64>],
     short: Option<usize>,
@@ -225,4 +235,63 @@ fn outliers(
         at += run;
     }
     if found.len() as f64 > OUTLIERS_MAX * values.len() as f64 { Vec::new() } else { found }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::noise::Noise;
+
+    fn weekly(len: usize, seed: u64) -> Vec<f64> {
+        let mut noise = Noise::new(seed);
+        (0..len).map(|t| 50.0 + [0.0, 1.0, 0.0, 2.0, 5.0, 20.0, 15.0][t % 7] + noise.normal()).collect()
+    }
+
+    #[test]
+    fn gaps_are_filled_as_the_season_says() {
+        let whole = weekly(140, 1);
+        let mut observed: Vec<Option<f64>> = whole.iter().copied().map(Some).collect();
+        // A whole weekend and a run over one.
+        for at in [61, 62, 96, 97, 98, 99] {
+            observed[at] = None;
+        }
+        let prepared = Prepared::new(&observed, Step::Day);
+        for at in [61, 62, 96, 97, 98, 99] {
+            assert!(
+                (prepared.values[at] - whole[at]).abs() < 5.0,
+                "{at}: {} for {}",
+                prepared.values[at],
+                whole[at]
+            );
+        }
+        assert_eq!(prepared.short(), Some(7));
+    }
+
+    #[test]
+    fn slips_are_replaced_and_weekends_new_levels_and_ends_are_not() {
+        let mut values = weekly(140, 2);
+        values[50] += 80.0;
+        values[90] = 0.0;
+        values[139] += 80.0;
+        let observed: Vec<Option<f64>> = values.iter().copied().map(Some).collect();
+        let prepared = Prepared::new(&observed, Step::Day);
+        assert_eq!(prepared.outliers, [50, 90]);
+        assert!((prepared.values[50] - weekly(140, 2)[50]).abs() < 5.0, "{}", prepared.values[50]);
+        let risen: Vec<Option<f64>> = weekly(140, 3)
+            .iter()
+            .enumerate()
+            .map(|(at, value)| Some(value + if at < 100 { 0.0 } else { 60.0 }))
+            .collect();
+        let risen = Prepared::new(&risen, Step::Day);
+        assert!(risen.values[100..].iter().all(|value| *value > 90.0), "{:?}", &risen.values[95..]);
+    }
+
+    #[test]
+    fn demand_that_is_mostly_nothing_is_left_as_it_is() {
+        let mut noise = Noise::new(4);
+        let observed: Vec<Option<f64>> = (0..200)
+            .map(|_| Some(if noise.uniform() < 0.9 { 0.0 } else { (noise.uniform() * 9.0).ceil() }))
+            .collect();
+        assert!(Prepared::new(&observed, Step::Day).outliers.is_empty());
+    }
 }

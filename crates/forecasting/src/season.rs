@@ -3,7 +3,7 @@
 //! Asked of a period is whether the same phase of it is alike in every cycle. The trend is taken out by a running mean over one period (which
 //! also takes out all that a random walk would bring into a lag of that period), what is left is explained by the means of the phases, or,
 //! where the period is long, by its first waves, and the share explained is judged by an F-test. Neighbours that are alike make the phases'
-//! means look firmer than they are, so the test counts only as many values as are independent: n (1 - r) / (1 + r), r being the correlation
+//! waves look firmer than they are, so the test counts only as many values as are independent: n (1 - r) / (1 + r), r being the correlation
 //! of neighbours in what is left unexplained (Bayley & Hammersley 1946).
 
 use std::f64::consts::TAU;
@@ -13,6 +13,9 @@ use crate::regression::least_squares;
 
 /// Seasons longer than this are described by waves instead of by a number for each phase.
 pub(crate) const PHASES_MAX: usize = 24;
+
+/// The most waves of a long season.
+const WAVES_MAX: usize = 8;
 
 /// How many cycles must have been seen: two of the calendar's periods, and four of those that are found in the values.
 const CYCLES: f64 = 2.0;
@@ -108,14 +111,26 @@ fn test(values: &[f64], period: f64, far: f64) -> Option<Season> {
     })?;
     let unexplained: f64 = fit.residuals.iter().map(|value| value.powi(2)).sum();
     let strength = 1.0 - unexplained / total;
-    let alike = autocorrelation(&fit.residuals, 1)[1].clamp(0.0, 0.999);
-    let free = rest.len() as f64 * (1.0 - alike) / (1.0 + alike) - columns as f64 - 1.0;
-    if free < 2.0 || strength <= 0.0 {
+    if strength <= 0.0 {
         return None;
     }
-    let (upper, lower) = ((columns - 1) as f64, free);
+    let alike = autocorrelation(&fit.residuals, 1)[1].clamp(0.0, 0.999);
+    let n = rest.len() as f64;
+    let ((upper, lower), (upper_apart, lower_apart)) = if steps <= PHASES_MAX {
+        // A phase's values are a whole period apart, so neighbours that are alike do not make their mean firmer; they do make the sums of
+        // squares less certain, as if there were fewer.
+        let (upper, lower) = ((columns - 1) as f64, n - columns as f64);
+        let apart = (1.0 - alike * alike) / (1.0 + alike * alike);
+        ((upper, lower), (upper * apart, lower * apart))
+    } else {
+        let (upper, lower) = ((columns - 1) as f64, n * (1.0 - alike) / (1.0 + alike) - columns as f64 - 1.0);
+        ((upper, lower), (upper, lower))
+    };
+    if lower < 2.0 {
+        return None;
+    }
     let ratio = (strength / upper) / ((1.0 - strength).max(1e-12) / lower);
-    (f_as_normal(ratio, upper, lower) > far).then_some(Season { period, strength })
+    (f_as_normal(ratio, upper_apart, lower_apart) > far).then_some(Season { period, strength })
 }
 
 /// How far out a value of the F-distribution lies, as a standard normal one (Paulson 1942).
@@ -179,7 +194,7 @@ impl Waves {
     pub(crate) fn fit(values: &[f64], season: Season, short: Option<usize>) -> Option<Self> {
         let period = season.period;
         let cycles = (values.len() as f64 / period).ceil();
-        let most = if cycles > 3.0 { 8 } else { 5 };
+        let most = if cycles > 3.0 { WAVES_MAX } else { 5 };
         let knots = (cycles as usize).max(2);
         let phases = short.unwrap_or(1);
         let base = phases + knots;
@@ -213,14 +228,12 @@ impl Waves {
 
     /// The season's part of the value at an index.
     pub(crate) fn at(&self, index: usize) -> f64 {
-        let angle = TAU * (index as f64 / self.period).fract();
+        let mut row = [0.0; 2 * WAVES_MAX];
+        waves(index, self.period, &mut row);
         self.weights
             .iter()
-            .enumerate()
-            .map(|(wave, (cosine, sine))| {
-                let (s, c) = (angle * (wave + 1) as f64).sin_cos();
-                c * cosine + s * sine
-            })
+            .zip(row.chunks_exact(2))
+            .map(|((cosine, sine), at)| at[0] * cosine + at[1] * sine)
             .sum()
     }
 }
@@ -235,9 +248,82 @@ fn bends(index: usize, len: usize, row: &mut [f64]) {
 
 /// Cosine and sine of each wave at an index.
 pub(crate) fn waves(index: usize, period: f64, row: &mut [f64]) {
-    let angle = TAU * (index as f64 / period).fract();
-    for (wave, pair) in row.chunks_exact_mut(2).enumerate() {
-        let (sine, cosine) = (angle * (wave + 1) as f64).sin_cos();
+    let (first_sine, first_cosine) = (TAU * (index as f64 / period).fract()).sin_cos();
+    let (mut sine, mut cosine) = (first_sine, first_cosine);
+    for pair in row.chunks_exact_mut(2) {
         pair.copy_from_slice(&[cosine, sine]);
+        // The next multiple of the angle, by the theorem of addition: a sine costs as much as all else here.
+        (sine, cosine) =
+            (sine * first_cosine + cosine * first_sine, cosine * first_cosine - sine * first_sine);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::noise::Noise;
+
+    fn periods(values: &[f64], step: Step) -> Vec<usize> {
+        find(values, step).iter().map(|season| season.steps()).collect()
+    }
+
+    #[test]
+    fn the_calendar_s_seasons_are_found_through_noise_and_trend() {
+        let mut noise = Noise::new(1);
+        let wave = |t: usize, period: f64| (TAU * t as f64 / period).sin();
+        let week: Vec<f64> =
+            (0..140).map(|t| [0.0, 0.0, 0.0, 0.0, 1.0, 3.0, 2.0][t % 7] + noise.normal()).collect();
+        assert_eq!(periods(&week, Step::Day), [7]);
+        let both: Vec<f64> = (0..1_095)
+            .map(|t| t as f64 * 0.002 + f64::from(t % 7 > 4) * 2.0 + 3.0 * wave(t, 365.25) + noise.normal())
+            .collect();
+        assert_eq!(periods(&both, Step::Day), [365, 7]);
+        let weeks: Vec<f64> = (0..160).map(|t| 2.0 * wave(t, 52.18) + noise.normal()).collect();
+        assert_eq!(periods(&weeks, Step::Week), [52]);
+        let growing: Vec<f64> = (0..72)
+            .map(|t| (1.0 + t as f64 / 30.0) * (10.0 + 2.0 * wave(t, 12.0)) + noise.normal())
+            .collect();
+        assert_eq!(periods(&growing, Step::Month), [12]);
+    }
+
+    #[test]
+    fn a_season_of_no_calendar_is_found_at_its_shortest_length() {
+        let mut noise = Noise::new(2);
+        let values: Vec<f64> = (0..200).map(|t| [5.0, 0.0, 2.0, 9.0, 1.0][t % 5] + noise.normal()).collect();
+        assert_eq!(periods(&values, Step::Day), [5]);
+    }
+
+    #[test]
+    fn noise_of_any_colour_rarely_has_a_season() {
+        for (what, keep, most) in [("white", 0.0, 10), ("red", 0.7, 10), ("a random walk", 1.0, 30)] {
+            let mut found = 0;
+            for seed in 0..400 {
+                let mut noise = Noise::new(seed + 100);
+                let mut value = 0.0;
+                let len = if seed % 2 == 0 { 120 } else { 760 };
+                let values: Vec<f64> = (0..len)
+                    .map(|_| {
+                        value = keep * value + noise.normal();
+                        value
+                    })
+                    .collect();
+                let step = [Step::Day, Step::Week, Step::Month][seed as usize % 3];
+                found += usize::from(!find(&values, step).is_empty());
+            }
+            assert!(found <= most, "{found} of 400 series of {what} noise have a season");
+        }
+    }
+
+    #[test]
+    fn waves_are_learned_beside_trend_and_week() {
+        let mut noise = Noise::new(3);
+        let year = |t: usize| 4.0 * (TAU * t as f64 / 365.25).cos();
+        let values: Vec<f64> = (0..1_000)
+            .map(|t| t as f64 * 0.01 + f64::from(t % 7 < 2) * 3.0 + year(t) + noise.normal())
+            .collect();
+        let waves = Waves::fit(&values, Season { period: 365.25, strength: 1.0 }, Some(7)).unwrap();
+        for t in (0..1_400).step_by(50) {
+            assert!((waves.at(t) - year(t)).abs() < 1.0, "{t}: {} for {}", waves.at(t), year(t));
+        }
     }
 }

@@ -42,7 +42,36 @@ pub(crate) fn run(
         Model::ExponentialSmoothing => smoothing::forecast(prepared, horizon, memory, stop)?,
         Model::Seasonal => seasonal::forecast(prepared, horizon, memory, stop)?,
     };
-    Ok(seen.filter(|seen| sane(&prepared.values, &seen.ahead)))
+    Ok(seen.filter(|seen| sane(&prepared.values, &seen.ahead)).map(|mut seen| {
+        hold_back(&prepared.values, prepared.short().unwrap_or(7), &mut seen.ahead);
+        seen
+    }))
+}
+
+/// How much further than ever before over the same time a forecast may go.
+const FURTHER_MAX: f64 = 1.5;
+
+/// Bends a forecast back that goes much further over the horizon than the series ever went in as much time: what is left of a trend that was
+/// fitted to a few strange days, and would be continued for a month. `window` is how many values make a level.
+fn hold_back(values: &[f64], window: usize, ahead: &mut [f64]) {
+    let window = window.min(values.len() / 2).min(ahead.len()).max(1);
+    let levels: Vec<f64> =
+        values.windows(window).map(|part| part.iter().sum::<f64>() / window as f64).collect();
+    let reach = ahead.len().min(levels.len() / 2).max(1);
+    let most =
+        levels.iter().zip(&levels[reach..]).map(|(before, after)| (after - before).abs()).fold(0.0, f64::max);
+    // Where the history is too short to show so long a way, as if it went on likewise.
+    let most = FURTHER_MAX * most * (ahead.len() as f64 / reach as f64);
+    let end = ahead[ahead.len() - window..].iter().sum::<f64>() / window as f64;
+    let way = end - levels[levels.len() - 1];
+    let excess = way - way.clamp(-most, most);
+    if excess != 0.0 {
+        // Where the last level stands, in the middle of its values, all of the excess is taken off.
+        let full = ahead.len() as f64 - (window as f64 - 1.0) / 2.0;
+        for (step, value) in ahead.iter_mut().enumerate() {
+            *value -= excess * (step + 1) as f64 / full;
+        }
+    }
 }
 
 /// Whether a forecast is of this world: within a hundred times the range of the history on either side of it.
@@ -76,4 +105,69 @@ fn phases(values: &[f64], period: usize) -> Vec<f64> {
         *part -= mean;
     }
     parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::noise::Noise;
+    use crate::{Step, Unwatched};
+
+    fn said(model: Model, values: &[f64], step: Step, horizon: usize) -> Seen {
+        let observed: Vec<Option<f64>> = values.iter().copied().map(Some).collect();
+        let prepared = Prepared::new(&observed, step);
+        run(model, &prepared, horizon, &mut Memory::default(), Stop(&Unwatched)).unwrap().unwrap()
+    }
+
+    #[test]
+    fn every_model_continues_a_trend_of_months_whose_season_grows_with_it() {
+        let value = |t: usize| {
+            (100.0 + 2.0 * t as f64) * (1.0 + 0.3 * (t as f64 * std::f64::consts::TAU / 12.0).sin())
+        };
+        let mut noise = Noise::new(1);
+        let values: Vec<f64> = (0..96).map(|t| value(t) * (1.0 + 0.01 * noise.normal())).collect();
+        // A mean lags behind a trend; how far is known.
+        for (model, most) in [
+            (Model::MovingAverage, 0.12),
+            (Model::Linear, 0.08),
+            (Model::ExponentialSmoothing, 0.05),
+            (Model::Seasonal, 0.05),
+        ] {
+            let seen = said(model, &values, Step::Month, 12);
+            for (step, ahead) in seen.ahead.iter().enumerate() {
+                let wanted = value(96 + step);
+                assert!(
+                    (ahead / wanted - 1.0).abs() < most,
+                    "{} at {step}: {ahead} for {wanted}",
+                    seen.fitted
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_season_s_models_are_chosen_where_there_is_one() {
+        let mut noise = Noise::new(2);
+        let added: Vec<f64> =
+            (0..120).map(|t| 50.0 + [0.0, 3.0, 8.0, 1.0, 0.0, -4.0, -8.0][t % 7] + noise.normal()).collect();
+        let seen = said(Model::ExponentialSmoothing, &added, Step::Day, 14);
+        assert!(seen.fitted.contains(",N,A)") || seen.fitted.contains(",N,M)"), "{}", seen.fitted);
+        assert_eq!(said(Model::Seasonal, &added, Step::Day, 14).fitted.split(" and").next(), Some("MSTL(7)"));
+        let flat: Vec<f64> = (0..120).map(|_| 50.0 + noise.normal()).collect();
+        assert!(said(Model::ExponentialSmoothing, &flat, Step::Day, 14).fitted.contains(",N,N)"));
+    }
+
+    #[test]
+    fn a_forecast_that_runs_away_is_held_back_and_a_steady_trend_is_not() {
+        let level: Vec<f64> = (0..60).map(|t| 100.0 + f64::from(t % 5)).collect();
+        let mut away: Vec<f64> = (1..=30).map(|t| 100.0 - 15.0 * f64::from(t)).collect();
+        hold_back(&level, 7, &mut away);
+        let end = away[23..].iter().sum::<f64>() / 7.0;
+        assert!((end - 102.0).abs() < 3.0, "{away:?}");
+        let trend: Vec<f64> = (0..60).map(|t| 100.0 + f64::from(t)).collect();
+        let steady: Vec<f64> = (60..90).map(|t| 100.0 + f64::from(t)).collect();
+        let mut held = steady.clone();
+        hold_back(&trend, 7, &mut held);
+        assert_eq!(held, steady);
+    }
 }
