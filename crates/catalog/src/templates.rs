@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::jobs::{enrich_property, export, scrape_prices};
+use crate::jobs::{analyze, enrich_property, export, scrape_prices};
 use crate::payload::PayloadProblems;
 use crate::suggest::nearest;
 
@@ -75,7 +75,8 @@ impl Placeholder {
 }
 
 /// Every template, in the order of the queues.
-pub const ALL: [&JobTemplate; 3] = [&enrich_property::TEMPLATE, &scrape_prices::TEMPLATE, &export::TEMPLATE];
+pub const ALL: [&JobTemplate; 4] =
+    [&enrich_property::TEMPLATE, &scrape_prices::TEMPLATE, &analyze::TEMPLATE, &export::TEMPLATE];
 
 /// The template of this id.
 pub fn find(id: &str) -> Option<&'static JobTemplate> {
