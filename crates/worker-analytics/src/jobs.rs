@@ -1,14 +1,14 @@
 //! The list of all jobs that this worker runs.
 
-use bulrush_catalog::jobs::{DeliverWebhook, Export, deliver_webhook};
+use bulrush_catalog::jobs::{Analyze, DeliverWebhook, Export, deliver_webhook};
 use bulrush_service::Served;
 use bulrush_upstream::webhook::WebhookClient;
 
-use crate::{Dependencies, export, webhook};
+use crate::{Dependencies, analyze, export, webhook};
 
 /// Every queue that this worker runs. A queue that is not here is left to whoever has processors for it: its jobs wait.
 pub(crate) fn all(deps: &Dependencies) -> Vec<Served> {
-    let mut served = vec![exports(deps.clone())];
+    let mut served = vec![exports(deps.clone()), analyses(deps.clone())];
     if let Some(client) = &deps.webhooks {
         served.push(deliveries(deps.clone(), client.clone()));
     }
@@ -18,6 +18,12 @@ pub(crate) fn all(deps: &Dependencies) -> Vec<Served> {
 /// The queue runs one kind of job, so whatever name a job was added under, that kind is meant.
 fn exports(deps: Dependencies) -> Served {
     Served::new("export").under_any_name(move |payload: Export, ctx| export::run(deps.clone(), payload, ctx))
+}
+
+/// One kind of job here too: what follows an enrichment is called `summary`.
+fn analyses(deps: Dependencies) -> Served {
+    Served::new("analytics-heavy")
+        .under_any_name(move |payload: Analyze, ctx| analyze::run(deps.clone(), payload, ctx))
 }
 
 fn deliveries(deps: Dependencies, client: WebhookClient) -> Served {

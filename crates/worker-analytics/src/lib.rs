@@ -10,11 +10,13 @@
 //! - **A message is the same at every attempt.** Its identifier and its bytes stand in the database before it is sent.
 //! - **Constant memory.** Rows go from the store to the file in batches, whatever their number.
 
+mod analyze;
 mod dependencies;
 mod export;
 mod jobs;
 mod webhook;
 
+pub use analyze::RESULT_KIND as ANALYSIS_RESULT_KIND;
 pub use dependencies::Dependencies;
 pub use export::RESULT_KIND as EXPORT_RESULT_KIND;
 
