@@ -1,4 +1,4 @@
-//! The worker that computes from the data, and sends out what comes of it: exports, and messages for webhooks.
+//! The worker that computes from the data, and sends out what comes of it: analyses, exports, and messages for webhooks.
 //!
 //! [`start`] runs all of its queues in the caller's process, so the binary beside this library, `bulrush serve` and the demo run the
 //! same code.
@@ -6,9 +6,11 @@
 //! # Invariants
 //! - **A file appears whole or not at all.** An export is written beside its place and becomes its owner's in one transaction behind the
 //!   fence of the run; what a run leaves that was cancelled, failed or overtaken is removed.
-//! - **Twice is once.** An export's file has the identifier of its job, so a job that runs again makes the same file.
+//! - **Twice is once.** An export's file and an analysis's document have the identifier of their job, so a job that runs again
+//!   replaces them.
 //! - **A message is the same at every attempt.** Its identifier and its bytes stand in the database before it is sent.
-//! - **Constant memory.** Rows go from the store to the file in batches, whatever their number.
+//! - **No pool of threads waits for mathematics.** What computes does so on a thread that may block, and is over within a moment of a cancel.
+//! - **Constant memory** of exports. Rows go from the store to the file in batches, whatever their number.
 
 mod analyze;
 mod dependencies;
