@@ -162,6 +162,17 @@ impl<'a> Fields<'a> {
         self.problems.push(format!("{}.{name}", self.path), message);
     }
 
+    /// Reads `map`, the object that the field `name` holds.
+    pub fn within<T>(
+        &mut self,
+        name: &str,
+        map: &Map<String, Value>,
+        read: impl FnOnce(&mut Fields<'_>) -> T,
+    ) -> T {
+        let path = format!("{}.{name}", self.path);
+        read(&mut Fields::new(map, &path, self.problems))
+    }
+
     /// A field that is there and not null.
     pub fn value(&self, name: &str) -> Option<&'a Value> {
         self.map.get(name).filter(|value| !value.is_null())

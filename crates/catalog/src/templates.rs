@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::jobs::{aggregate, enrich_property, export, optimize, run_forecast, scrape_prices};
+use crate::jobs::{aggregate, analyze, enrich_property, export, optimize, run_forecast, scrape_prices};
 use crate::payload::PayloadProblems;
 use crate::suggest::nearest;
 
@@ -75,9 +75,10 @@ impl Placeholder {
 }
 
 /// Every template, in the order of the queues.
-pub const ALL: [&JobTemplate; 6] = [
+pub const ALL: [&JobTemplate; 7] = [
     &enrich_property::TEMPLATE,
     &scrape_prices::TEMPLATE,
+    &analyze::TEMPLATE,
     &aggregate::TEMPLATE,
     &export::TEMPLATE,
     &run_forecast::TEMPLATE,

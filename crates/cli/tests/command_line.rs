@@ -76,13 +76,13 @@ fn a_server_takes_the_tokens_made_for_its_folder_and_keeps_its_jobs_over_a_kill(
     assert_eq!(server.ask("GET", "/api/v1/jobs", None, "").0, 401);
     assert_eq!(server.ask("GET", "/api/v1/jobs", Some("x.y.z"), "").0, 401);
     assert_eq!(server.ask("GET", "/api/v1/jobs", Some(&ada), "").0, 200);
-    let body = r#"{"name":"summary","data":{"propertyId":"p","analysisType":"summary","data":[]},"options":{"jobId":"kept-1"}}"#;
-    let (status, answer) = server.ask("POST", "/api/v1/queues/analytics-heavy/jobs", Some(&ada), body);
+    let body = r#"{"name":"calculate","data":{"publisherId":"p","metricType":"revenue"},"options":{"jobId":"kept-1"}}"#;
+    let (status, answer) = server.ask("POST", "/api/v1/queues/metrics/jobs", Some(&ada), body);
     assert_eq!(status, 202, "{answer}");
     server.kill();
 
     let server = Server::start(&data);
-    let (status, answer) = server.ask("POST", "/api/v1/queues/analytics-heavy/jobs", Some(&ada), body);
+    let (status, answer) = server.ask("POST", "/api/v1/queues/metrics/jobs", Some(&ada), body);
     assert_eq!(status, 200, "the job is still there, so it is not added again: {answer}");
     assert!(server.stop(), "a server that is asked to stop ends well");
 }

@@ -8,7 +8,7 @@ use bulrush_service::{ConfigError, FilesArgs, Problems, WorkerArgs, WorkerConfig
 use bulrush_store::Place;
 use clap::Parser;
 
-/// Runs the jobs that compute from the data and send out what comes of it: exports, messages for webhooks.
+/// Runs the jobs that compute from the data and send out what comes of it: analyses, exports, messages for webhooks.
 ///
 /// Limits of queues are set by variables BULRUSH_QUEUE_<NAME>_CONCURRENCY, _ATTEMPTS, _RATE_MAX and so on.
 #[derive(Debug, Parser)]

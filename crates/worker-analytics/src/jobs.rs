@@ -1,14 +1,14 @@
 //! The list of all jobs that this worker runs.
 
-use bulrush_catalog::jobs::{Aggregate, DeliverWebhook, Export, deliver_webhook};
+use bulrush_catalog::jobs::{Aggregate, Analyze, DeliverWebhook, Export, deliver_webhook};
 use bulrush_service::Served;
 use bulrush_upstream::webhook::WebhookClient;
 
-use crate::{Dependencies, aggregate, export, webhook};
+use crate::{Dependencies, aggregate, analyze, export, webhook};
 
 /// Every queue that this worker runs. A queue that is not here is left to whoever has processors for it: its jobs wait.
 pub(crate) fn all(deps: &Dependencies) -> Vec<Served> {
-    let mut served = vec![exports(deps.clone()), aggregations(deps.clone())];
+    let mut served = vec![exports(deps.clone()), aggregations(deps.clone()), analyses(deps.clone())];
     if let Some(client) = &deps.webhooks {
         served.push(deliveries(deps.clone(), client.clone()));
     }
@@ -23,6 +23,12 @@ fn exports(deps: Dependencies) -> Served {
 fn aggregations(deps: Dependencies) -> Served {
     Served::new("aggregation")
         .under_any_name(move |payload: Aggregate, ctx| aggregate::run(deps.clone(), payload, ctx))
+}
+
+/// One kind of job here too: what follows an enrichment is called `summary`.
+fn analyses(deps: Dependencies) -> Served {
+    Served::new("analytics-heavy")
+        .under_any_name(move |payload: Analyze, ctx| analyze::run(deps.clone(), payload, ctx))
 }
 
 fn deliveries(deps: Dependencies, client: WebhookClient) -> Served {

@@ -1,4 +1,4 @@
-//! The worker that computes from the data, and sends out what comes of it: sums, exports, and messages for webhooks.
+//! The worker that computes from the data, and sends out what comes of it: analyses, sums, exports, and messages for webhooks.
 //!
 //! [`start`] runs all of its queues in the caller's process, so the binary beside this library, `bulrush serve` and the demo run the
 //! same code.
@@ -6,12 +6,16 @@
 //! # Invariants
 //! - **A file appears whole or not at all.** An export is written beside its place and becomes its owner's in one transaction behind the
 //!   fence of the run; what a run leaves that was cancelled, failed or overtaken is removed.
-//! - **Twice is once.** An export's file has the identifier of its job, so a job that runs again makes the same file.
+//! - **Twice is once.** An export's file and an analysis's document have the identifier of their job, so a job that runs again
+//!   replaces them.
 //! - **A message is the same at every attempt.** Its identifier and its bytes stand in the database before it is sent.
 //! - **Sums are replaced, never added to.** All rows of a range give way to the new ones in one transaction.
-//! - **Constant memory.** Rows go from the store to the file in batches, whatever their number.
+//! - **No pool of threads waits for mathematics.** What computes does so on a thread that may block, and is over within a moment of a cancel.
+//! - **Constant memory** of exports and sums. Rows go from the store to the file in batches, whatever their number, and of a bucket no more than
+//!   its own values are held.
 
 mod aggregate;
+mod analyze;
 mod dependencies;
 mod export;
 mod jobs;
@@ -19,6 +23,7 @@ pub mod rollup;
 mod webhook;
 
 pub use aggregate::RESULT_KIND as AGGREGATE_RESULT_KIND;
+pub use analyze::RESULT_KIND as ANALYSIS_RESULT_KIND;
 pub use dependencies::Dependencies;
 pub use export::RESULT_KIND as EXPORT_RESULT_KIND;
 

@@ -1,6 +1,7 @@
 //! Payloads and results, one file per kind of job. Each comes with its processor.
 
 pub mod aggregate;
+pub mod analyze;
 pub mod deliver_webhook;
 pub mod enrich_property;
 pub mod export;
@@ -11,6 +12,7 @@ pub mod run_forecast;
 pub mod scrape_prices;
 
 pub use aggregate::{Aggregate, AggregateResult, Granularity};
+pub use analyze::{AnalysisType, Analyze, AnalyzeParams, AnalyzeResult};
 pub use deliver_webhook::{DeliverWebhook, DeliverWebhookResult, WebhookEvent};
 pub use enrich_property::{EnrichProperty, EnrichPropertyResult, GeoPoint};
 pub use export::{Export, ExportEntity, ExportFormat, ExportResult};

@@ -168,7 +168,7 @@ fn prepare(
 }
 
 /// The models of the list, each once, in their order; empty for all.
-fn models(fields: &mut Fields<'_>) -> Vec<ForecastModel> {
+pub(super) fn models(fields: &mut Fields<'_>) -> Vec<ForecastModel> {
     let names = || ForecastModel::ALL.iter().map(|(_, name)| *name);
     let known = || names().collect::<Vec<_>>().join(", ");
     let list = match fields.value("models") {

@@ -11,7 +11,7 @@ pub(super) static ANALYTICS_HEAVY: QueueEntry = QueueEntry {
     aliases: &[],
     binary: Binary::Analytics,
     purpose: "Computes summaries, weather impact, demand forecasts and feature importance on a property's data.",
-    jobs: &[JobKind::untyped("analyze")],
+    jobs: &[crate::jobs::analyze::KIND],
     limits: Limits { concurrency: 2, attempts: 2, backoff: Growth::OUTSIDE, ..DEFAULT },
     access: Access::Users,
     seed_variables: SeedVariables { concurrency: &["ANALYTICS_WORKER_CONCURRENCY"], timeout: &[] },
