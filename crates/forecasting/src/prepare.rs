@@ -11,6 +11,9 @@ const FENCE: f64 = 3.0;
 /// The largest share of values that can be outliers. Where there are more, the series is of that kind.
 const OUTLIERS_MAX: f64 = 0.05;
 
+/// How many cycles to either side tell what the season is at a value.
+const CYCLES_NEAR: usize = 5;
+
 /// As many values far out on the same side in a row are a new level, no slips.
 const RUN_MAX: usize = 3;
 
@@ -165,22 +168,25 @@ fn median_parts(values: &[f64], short: Option<usize>) -> (Vec<f64>, Vec<f64>) {
             median(&mut window)
         })
         .collect();
-    let mut phases = vec![0.0; period];
-    if period > 1 {
-        for (phase, middle) in phases.iter_mut().enumerate() {
-            let mut rest: Vec<f64> = (phase..values.len())
-                .step_by(period)
-                .filter(|&at| at >= half && at + half < values.len())
-                .map(|at| values[at] - trend[at])
-                .collect();
-            *middle = median(&mut rest);
-        }
-        let mean = phases.iter().sum::<f64>() / period as f64;
-        for phase in &mut phases {
-            *phase -= mean;
+    let mut season = vec![0.0; values.len()];
+    if period > 1 && values.len() > 2 * half + period {
+        // Of the cycles around each value, so that a season that changes over the years is followed.
+        let (first, last) = (half, values.len() - 1 - half);
+        let mut near = Vec::with_capacity(2 * CYCLES_NEAR + 1);
+        for (at, part) in season.iter_mut().enumerate() {
+            let (from, to) = (at.saturating_sub(CYCLES_NEAR * period), at + CYCLES_NEAR * period);
+            let inner = first + (at + period - first % period) % period;
+            // As many cycles at the ends as in the middle: those further in stand in for those beyond.
+            let most = inner + (last - inner) / period * period;
+            let from = from.max(inner).min(most.saturating_sub(2 * CYCLES_NEAR * period).max(inner));
+            let to = to.max(inner + 2 * CYCLES_NEAR * period).min(last);
+            near.clear();
+            near.extend(
+                (inner..=to).step_by(period).filter(|at| *at >= from).map(|at| values[at] - trend[at]),
+            );
+            *part = median(&mut near);
         }
     }
-    let season = (0..values.len()).map(|at| phases[at % period]).collect();
     (trend, season)
 }
 

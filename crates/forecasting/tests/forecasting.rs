@@ -168,7 +168,7 @@ fn bad_histories_are_errors_that_name_the_value_and_what_to_do() {
     let one = History::from_points(&points(&[3.0])).expect("one value is a series");
     assert_eq!(
         said(forecast(&one, &ahead(5), &Unwatched).unwrap_err()),
-        "the history spans 1 days, and a forecast of 5 days needs 10; add older values"
+        "the history spans 1 day, and a forecast of 5 days needs 10; add older values"
     );
     let short = history(sales(20));
     assert_eq!(
@@ -289,6 +289,33 @@ fn gaps_and_outliers_are_reported_with_their_days() {
     let found = done.cleaning.outliers[0];
     assert_eq!((done.cleaning.outliers.len(), found.day, found.value), (1, FIRST + 70.days(), 400.0));
     assert!((found.replaced - 37.0).abs() < 6.0, "{found:?}");
+}
+
+#[test]
+fn intervals_hold_as_many_values_as_they_say() {
+    let (mut inside, mut count) = ([0.0; 2], 0.0);
+    for series in 0..90 {
+        let at = |day: usize| noise(series * 1_000 + day) + noise(series * 1_000 + day + 500);
+        let mut level = 100.0;
+        let values: Vec<f64> = (0..134)
+            .map(|day| {
+                // A third each: noise around a level, a random walk, a week on a trend.
+                level += if series % 3 == 1 { 2.0 * at(day) } else { 0.0 };
+                let rest =
+                    if series % 3 == 2 { 8.0 * f64::from(day % 7 > 4) + 0.3 * day as f64 } else { 0.0 };
+                level + rest + 3.0 * at(day + 250)
+            })
+            .collect();
+        let (known, actual) = values.split_at(120);
+        let done = forecast(&history(known.to_vec()), &ahead(14), &Unwatched).expect("a forecast");
+        for (point, actual) in done.points.iter().zip(actual) {
+            count += 1.0;
+            inside[0] += f64::from(u8::from((point.low80..=point.high80).contains(actual)));
+            inside[1] += f64::from(u8::from((point.low95..=point.high95).contains(actual)));
+        }
+    }
+    let shares = inside.map(|inside| 100.0 * inside / count);
+    assert!((shares[0] - 80.0).abs() < 5.0 && (shares[1] - 95.0).abs() < 3.5, "{shares:?}");
 }
 
 /// Counts how often it is asked, and says stop at the nth time.
