@@ -16,8 +16,8 @@ pub enum ForecastError {
     },
     /// Too few values for the horizon.
     #[error(
-        "the history spans {found} {}, and a forecast of {horizon} {} needs {needed}; {}",
-        step.plural(), step.plural(), advice_too_short(*longest)
+        "the history spans {}, and a forecast of {} needs {needed}; {}",
+        step.counted(*found), step.counted(*horizon), advice_too_short(*longest)
     )]
     TooShort {
         /// Steps from the first value to the last.
@@ -61,8 +61,8 @@ pub enum ForecastError {
     },
     /// A gap too long to be filled in.
     #[error(
-        "values are missing from {from} to {to}, {steps} {} in a row; at most {limit} can be filled in, so add them or begin the history \
-         after {to}", step.plural()
+        "values are missing from {from} to {to}, {} in a row; at most {limit} can be filled in, so add them or begin the history after {to}",
+        step.counted(*steps)
     )]
     GapTooLong {
         /// The first step without a value.
@@ -131,7 +131,7 @@ pub enum ForecastError {
     )]
     NoSeason,
     /// Days beyond the calendar's end.
-    #[error("{horizon} {} after {last} is beyond the calendar's last day, 9999-12-31; check the dates", step.plural())]
+    #[error("{} after {last} is beyond the calendar's last day, 9999-12-31; check the dates", step.counted(*horizon))]
     Calendar {
         /// Day of the last value.
         last: Date,

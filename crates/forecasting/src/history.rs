@@ -38,6 +38,12 @@ impl Step {
             Self::Month => "months",
         }
     }
+
+    /// So many of them, in words.
+    pub(crate) fn counted(self, count: usize) -> String {
+        let word = self.plural();
+        format!("{count} {}", if count == 1 { word.trim_end_matches('s') } else { word })
+    }
 }
 
 /// A regular series of values, oldest first: begins and ends with a value, has finite values only, and no gap that cannot be filled in.

@@ -21,11 +21,23 @@
     )
 )]
 
+mod accuracy;
+mod backtest;
+mod ensemble;
 mod error;
 mod history;
+mod intervals;
+mod models;
+#[cfg(test)]
+mod noise;
 mod outcome;
+mod prepare;
+mod regression;
 mod run;
+mod season;
 mod settings;
+mod simplex;
+mod transform;
 mod watch;
 
 pub use error::ForecastError;

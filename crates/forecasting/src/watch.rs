@@ -46,3 +46,23 @@ impl Watch for Unwatched {
         false
     }
 }
+
+/// Nobody wants the forecast any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Cancelled;
+
+impl From<Cancelled> for crate::ForecastError {
+    fn from(_: Cancelled) -> Self {
+        Self::Cancelled
+    }
+}
+
+/// What the computing parts see of a watch: they can ask whether to stop, and nothing else.
+#[derive(Clone, Copy)]
+pub(crate) struct Stop<'a>(pub(crate) &'a dyn Watch);
+
+impl Stop<'_> {
+    pub(crate) fn check(self) -> Result<(), Cancelled> {
+        if self.0.is_cancelled() { Err(Cancelled) } else { Ok(()) }
+    }
+}
