@@ -14,6 +14,8 @@ use super::{AnalyzeError, Finding};
 
 const USUAL: [&str; 4] = ["bookings", "demand", "occupancy", "price"];
 const HORIZON: usize = 30;
+/// Most gaps and outliers that are listed; their number is told in any case.
+const LISTED_MAX: usize = 100;
 
 pub(super) fn find(table: &Table, params: &AnalyzeParams, halt: &Halt) -> Result<Finding, AnalyzeError> {
     let (column, numbers) = table.target(params.target.as_deref(), &USUAL)?;
@@ -61,7 +63,7 @@ pub(super) fn find(table: &Table, params: &AnalyzeParams, halt: &Halt) -> Result
         ),
     });
     let notes = found.notes.clone();
-    Ok(Finding { document: document(name, &settings, &found), summary, figures, notes })
+    Ok(Finding { document: document(name, &settings, &history, &found), summary, figures, notes })
 }
 
 fn models(asked: &[ForecastModel]) -> Vec<Model> {
@@ -77,8 +79,8 @@ fn models(asked: &[ForecastModel]) -> Vec<Model> {
     asked.iter().map(one).collect()
 }
 
-/// The same members as the document of a forecast job.
-fn document(target: &str, settings: &Settings, found: &Forecast) -> Value {
+/// The same members as a forecast that is kept by a forecast job.
+fn document(target: &str, settings: &Settings, history: &History, found: &Forecast) -> Value {
     let points = found.points.iter().map(|point| {
         json!({
             "day": point.day,
@@ -93,17 +95,19 @@ fn document(target: &str, settings: &Settings, found: &Forecast) -> Value {
         json!({
             "model": report.model.name(),
             "weight": report.weight,
+            "fitted": report.fitted,
             "mape": report.mape,
             "mase": report.mase,
             "smape": report.smape,
-            "fitted": report.fitted,
             "leftOut": report.left_out,
         })
     });
-    let gaps = found.cleaning.gaps.iter();
-    let odd = found.cleaning.outliers.iter();
+    let accuracy = &found.accuracy;
+    let (gaps, outliers) = (&found.cleaning.gaps, &found.cleaning.outliers);
+    let of_gaps = gaps.iter().take(LISTED_MAX);
+    let of_outliers = outliers.iter().take(LISTED_MAX);
     json!({
-        "target": target,
+        "metric": target,
         "horizon": settings.horizon,
         "step": match found.step {
             Step::Day => "day",
@@ -111,22 +115,34 @@ fn document(target: &str, settings: &Settings, found: &Forecast) -> Value {
             Step::Month => "month",
         },
         "season": found.season,
-        "points": points.collect::<Vec<_>>(),
-        "models": models.collect::<Vec<_>>(),
-        "accuracy": {
-            "mape": found.accuracy.mape,
-            "mase": found.accuracy.mase,
-            "smape": found.accuracy.smape,
-            "coverage80": found.accuracy.coverage80,
-            "coverage95": found.accuracy.coverage95,
-            "folds": found.accuracy.folds,
-        },
-        "cleaning": {
+        "history": {
+            "firstDay": history.first(),
+            "lastDay": history.last(),
             "observed": found.cleaning.observed,
-            "gaps": gaps.map(|gap| json!({"from": gap.from, "to": gap.to, "steps": gap.steps})).collect::<Vec<_>>(),
-            "outliers": odd
-                .map(|one| json!({"day": one.day, "value": one.value, "replaced": one.replaced}))
-                .collect::<Vec<_>>(),
         },
+        "accuracy": {
+            "mape": accuracy.mape,
+            "mase": accuracy.mase,
+            "smape": accuracy.smape,
+            "coverage80": accuracy.coverage80,
+            "coverage95": accuracy.coverage95,
+        },
+        "details": {
+            "models": models.collect::<Vec<_>>(),
+            "folds": accuracy.folds,
+            "cleaning": {
+                "observed": found.cleaning.observed,
+                "gapCount": gaps.len(),
+                "gaps": of_gaps
+                    .map(|gap| json!({"from": gap.from, "to": gap.to, "steps": gap.steps}))
+                    .collect::<Vec<_>>(),
+                "outlierCount": outliers.len(),
+                "outliers": of_outliers
+                    .map(|one| json!({"day": one.day, "value": one.value, "replaced": one.replaced}))
+                    .collect::<Vec<_>>(),
+            },
+            "notes": found.notes,
+        },
+        "points": points.collect::<Vec<_>>(),
     })
 }
