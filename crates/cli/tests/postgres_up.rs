@@ -129,6 +129,20 @@ impl Caller {
         answer["jobId"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
     }
 
+    async fn add(&self, queue: &str, body: &Value) -> String {
+        let answer = self.ask(Method::POST, &format!("/queues/{queue}/jobs"), Some(body)).await;
+        answer["data"]["jobId"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+    }
+
+    /// Asks for a forecast of a property's price and for a description of its days.
+    async fn compute(&self, property: &str) -> [String; 2] {
+        let data = json!({"productId": property, "metric": "price", "horizon": 7});
+        let forecast = self.add("forecast", &json!({"name": "run-forecast", "data": data})).await;
+        let data = json!({"propertyId": property, "analysisType": "summary"});
+        let analysis = self.add("analytics-heavy", &json!({"name": "analyze", "data": data})).await;
+        [forecast, analysis]
+    }
+
     async fn job(&self, id: &str) -> Value {
         self.get(&format!("/jobs/{id}")).await["job"].take()
     }
@@ -213,6 +227,17 @@ async fn the_clients_of_the_documents_submit_poll_stream_and_download() {
     let days = caller.get(&format!("/properties/{property}/features?limit=1000")).await;
     assert_eq!(days["features"].as_array().map(Vec::len), Some(DAYS));
 
+    let [forecast, analysis] = caller.compute(&property).await;
+    let result = caller.see_completed(&forecast).await["result"].take();
+    let read = caller.get(&format!("/forecasts/{}", result["forecastId"].as_str().unwrap())).await;
+    assert_eq!(
+        (read["points"].as_array().map(Vec::len), &read["forecast"]["jobId"]),
+        (Some(7), &json!(forecast))
+    );
+    caller.see_completed(&analysis).await;
+    let read = caller.get(&format!("/analytics/{analysis}")).await;
+    assert_eq!(read["result"]["analysisType"], "summary", "{read}");
+
     let export = caller.export().await;
     caller.see_completed(&export).await;
     let download = |token: String| {
@@ -235,44 +260,53 @@ async fn what_is_killed_loses_nothing_and_does_nothing_twice() {
     let mut up = Up::start();
     let caller = Caller::new(&up, up.token("user", "inns", "ada"));
     let mut jobs = Vec::new();
-    let mut properties = Vec::new();
+    let mut properties: Vec<String> = Vec::new();
     let mut uploads = 0;
     let mut upload = async |n: usize| {
         let mut files = Vec::new();
         for _ in 0..n {
             uploads += 1;
             // Each at a place of its own, so that none finds the weather of another.
-            let (file, property) = caller.upload(&format!("Inn {uploads}"), 40.0 + f64::from(uploads)).await;
-            properties.push(property);
-            files.push(file);
+            files.push(caller.upload(&format!("Inn {uploads}"), 40.0 + f64::from(uploads)).await);
         }
         files
     };
 
     // A worker in the middle of its jobs.
     let files = upload(3).await;
+    properties.extend(files.iter().map(|(_, property)| property.clone()));
     slow_weather(&up, 3, 20_000).await;
-    for file in &files {
+    for (file, _) in &files {
         let job = caller.enrich(file).await;
         caller.see(&job, |job| job["status"] == "active").await;
         jobs.push(job);
     }
+    // Whatever of them has been done by the time their workers are killed.
+    for property in &properties {
+        jobs.extend(caller.compute(property).await);
+    }
+    up.replace("forecast", "KILL");
+    up.replace("analytics", "KILL");
     up.replace("enrichment", "KILL");
     for job in &jobs {
         let done = caller.see_completed(job).await;
-        assert_eq!(done["result"]["daysEnriched"], DAYS, "{done}");
+        if job.starts_with("enr-") {
+            assert_eq!(done["result"]["daysEnriched"], DAYS, "{done}");
+        }
     }
 
     // The engine's store, then the database, each while jobs run and others wait.
     for (part, signal) in [("redis", "KILL"), ("postgres", "QUIT")] {
         let files = upload(6).await;
+        properties.extend(files.iter().map(|(_, property)| property.clone()));
         slow_weather(&up, 3, 3_000).await;
         let mut these = Vec::new();
-        for file in &files {
+        for (file, _) in &files {
             these.push(caller.enrich(file).await);
         }
         caller.see(&these[0], |job| job["status"] == "active").await;
         let export = caller.export().await;
+        these.extend(caller.compute(&properties[0]).await);
         up.replace(part, signal);
         // It takes in jobs again, by itself.
         these.push(caller.export().await);
