@@ -1,8 +1,9 @@
 //! Forecasts many series and says how long it took.
 //!
-//! `forecast_many < series.jsonl > forecasts.jsonl` reads a series a line, `{"name": …, "first": "2024-01-31", "step": "day", "values": [1, null,
-//! …], "horizon": 30, "models": ["ma", …]}` (the last may be missing), and writes a forecast a line. `forecast_many --speed 200 [--days 1095]` makes up that
-//! many series of days and forecasts them 30 days ahead, on as many threads as there are processors, with all models.
+//! `forecast_many < series.jsonl > forecasts.jsonl` reads a series a line, `{"name": …, "first": "2024-01-31", "step": "day", "values": [1,
+//! null, …], "horizon": 30, "models": ["ma", …]}` (the last may be missing), and writes a forecast a line. `forecast_many --speed 200
+//! [--days 1095]` makes up that many series of days and forecasts them 30 days ahead, on as many threads as there are processors, with all
+//! models.
 
 use std::io::{BufRead as _, Write as _, stdin, stdout};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};

@@ -1,10 +1,10 @@
 //! Intervals from the errors of the backtest.
 //!
-//! The spread of errors `h` steps ahead is `c h^p`, with the `c` and `p` under which the errors of all folds are most likely; a horizon that no
-//! fold reached is served by the same curve, and since `p > 0` intervals widen. How many spreads an interval reaches is between what normal
-//! errors ask for (for 95 % those of so small a sample: Student's t) and what the scaled errors themselves show, the more so the more independent ones there
-//! are (conformal prediction: Vovk, Gammerman & Shafer 2005). Within a fold neighbouring errors are alike, so what counts as
-//! independent is found as for seasons.
+//! The spread of errors `h` steps ahead is `c h^p`, with the `c` and `p` under which the errors of all folds are most likely; a horizon
+//! that no fold reached is served by the same curve, and since `p > 0` intervals widen. How many spreads an interval reaches is between
+//! what normal errors ask for (for 95 % those of so small a sample: Student's t) and what the scaled errors themselves show, the more so
+//! the more independent ones there are (conformal prediction: Vovk, Gammerman & Shafer 2005). Within a fold neighbouring errors are alike,
+//! so what counts as independent is found as for seasons.
 
 use std::collections::HashSet;
 
