@@ -9,7 +9,7 @@
 //! - **Twice is once.** An export's file and an analysis's document have the identifier of their job, so a job that runs again
 //!   replaces them.
 //! - **A message is the same at every attempt.** Its identifier and its bytes stand in the database before it is sent.
-//! - **No pool of threads waits for mathematics.** What computes does so on a thread that may block, and is over within a moment of a cancel.
+//! - **Mathematics holds nobody up.** It is done on threads that may block, and is over within a moment of a cancel.
 //! - **Constant memory** of exports. Rows go from the store to the file in batches, whatever their number.
 
 mod analyze;
