@@ -331,6 +331,42 @@ mod tests {
         assert!(short.same_weekday_score.is_some() && short.year_ago_score.is_none());
     }
 
+    /// Says yes from one question on, and counts them.
+    struct After(std::sync::atomic::AtomicUsize, usize);
+
+    impl Watch for After {
+        fn is_cancelled(&self) -> bool {
+            self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed) >= self.1
+        }
+    }
+
+    #[test]
+    fn the_first_yes_ends_it_wherever_it_is_and_it_asks_all_along() {
+        let (a, b) = (some(300, noise), some(300, |n| noise(n * 3 + 1)));
+        let target: Vec<f64> = (0..300).map(|n| 5.0 * a[n].unwrap() + b[n].unwrap()).collect();
+        let (positions, settings) = (days(300), ImportanceSettings::default());
+        let columns: [(&str, &[Option<f64>]); 2] = [("a", &a), ("b", &b)];
+        let data = ImportanceData {
+            name: "price",
+            target: &target,
+            positions: &positions,
+            columns: &columns,
+            groups: &[],
+        };
+        let run = |after| {
+            let watch = After(0.into(), after);
+            let ended = feature_importance(&data, &settings, &watch).map(|_| ());
+            (ended, watch.0.into_inner())
+        };
+        let (whole, asked) = run(usize::MAX);
+        assert_eq!(whole, Ok(()));
+        // For each tree of either fit, each of its leaves, and each tree of each shuffle.
+        assert!(asked > 1_000, "{asked}");
+        for after in [0, 1, 7, asked / 3, asked / 2, asked - 1] {
+            assert_eq!(run(after), (Err(StatisticsError::Cancelled), after + 1));
+        }
+    }
+
     #[test]
     fn data_that_cannot_be_scored_are_refused_with_what_to_do() {
         let column = some(100, noise);

@@ -101,8 +101,8 @@ pub(super) fn find(table: &Table, params: &AnalyzeParams, halt: &Halt) -> Result
     }
     let mut correlations = Vec::new();
     for (place, left) in columns.iter().enumerate() {
-        halt.check()?;
         for right in &columns[place + 1..] {
+            halt.check()?;
             let both = left.numbers().zip(right.numbers());
             if let Some(correlation) = both.and_then(|(left, right)| correlate(left, right)) {
                 correlations.push(Pair { left: left.name.clone(), right: right.name.clone(), correlation });
