@@ -164,9 +164,12 @@ pub fn build() -> Value {
 
 fn operation(route: &Route, generator: &mut SchemaGenerator) -> Value {
     let mut parameters: Vec<Value> = route.path_params().map(path_parameter).collect();
-    parameters.extend(route.params.iter().map(
-        |param| json!({"name": param.name, "in": "query", "description": param.text, "schema": param.schema}),
-    ));
+    parameters.extend(route.params.iter().map(|param| {
+        json!({
+            "name": param.name, "in": "query", "required": param.required, "description": param.text,
+            "schema": param.schema,
+        })
+    }));
     if route.creates {
         parameters.push(json!({
             "name": "Idempotency-Key",

@@ -24,7 +24,8 @@ fn values(
         };
         (one.name.to_owned(), value)
     };
-    template.placeholders.iter().map(example).collect()
+    // Rows of one's own are another way to be analysed; here the property's are.
+    template.placeholders.iter().filter(|one| one.name != "data").map(example).collect()
 }
 
 #[test]
@@ -55,7 +56,12 @@ fn every_template_of_the_catalogue_runs_to_its_end_against_the_sandbox() {
             assert_eq!(listed["templates"][n]["id"], template.id());
             let body = json!({"values": values(template, [&property, publisher, product])});
             let added = server.post(&format!("/templates/{}/run", template.id()), &body);
-            added["data"]["jobId"].as_str().expect("an id").to_owned()
+            let job = added["data"]["jobId"].as_str().expect("an id").to_owned();
+            // What others are about, it makes.
+            if template.job == "enrich-property" {
+                server.see_completed(std::slice::from_ref(&job));
+            }
+            job
         })
         .collect();
     server.see_completed(&jobs);

@@ -143,14 +143,14 @@ fn a_server_fires_schedules_counts_them_and_has_those_of_the_first_start() {
     let server =
         Server::start(folder.path(), &["--schedule-interval", "1s", "--schedules-zone", "Europe/Berlin"]);
     let made = server
-        .post_json("/schedules", r#"{"queue":"forecast","every":"1s","limit":1,"data":{"productId":"p"}}"#);
+        .post_json("/schedules", r#"{"queue":"metrics","every":"1s","limit":1,"data":{"publisherId":"p"}}"#);
     let id = made["schedule"]["id"].as_str().expect("an id").to_owned();
     let deadline = Instant::now() + DEADLINE;
     while server.get(&format!("/schedules/{id}"))["schedule"]["state"]["fired"] != 1 {
         assert!(Instant::now() < deadline, "it does not fire");
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
-    let told = "bulrush_schedule_fired_total{queue=\"forecast\"} 1";
+    let told = "bulrush_schedule_fired_total{queue=\"metrics\"} 1";
     while !metrics(&server).contains(told) {
         assert!(Instant::now() < deadline, "{told} is missing in {}", metrics(&server));
         std::thread::sleep(std::time::Duration::from_millis(50));

@@ -38,6 +38,7 @@ pub type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 /// A query parameter.
 pub struct Param {
     pub name: &'static str,
+    pub required: bool,
     pub text: &'static str,
     pub schema: Value,
 }
@@ -121,9 +122,15 @@ impl Route {
         self
     }
 
-    /// A query parameter.
+    /// A query parameter that may be left out.
     pub fn param(mut self, name: &'static str, schema: Value, text: &'static str) -> Self {
-        self.params.push(Param { name, text, schema });
+        self.params.push(Param { name, required: false, text, schema });
+        self
+    }
+
+    /// A query parameter that must be there.
+    pub fn required_param(mut self, name: &'static str, schema: Value, text: &'static str) -> Self {
+        self.params.push(Param { name, required: true, text, schema });
         self
     }
 

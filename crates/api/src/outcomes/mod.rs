@@ -36,7 +36,11 @@ pub fn routes() -> Vec<Route> {
         .fails(404, "unknown_optimization"),
         read("/forecasts", ("forecasts", "listForecasts"), || web::get().to(forecasts::list))
             .says("The latest forecasts of a product or property, the newest first, without their points.")
-            .param("productId", json!({"type": "string", "maxLength": ID_MAX}), "The product or property.")
+            .required_param(
+                "productId",
+                json!({"type": "string", "maxLength": ID_MAX}),
+                "The product or property.",
+            )
             .param(
                 "metric",
                 json!({"type": "string", "maxLength": 64}),

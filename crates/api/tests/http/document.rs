@@ -145,7 +145,11 @@ async fn what_the_document_says_of_a_query_is_what_is_taken() {
                     } else {
                         more
                     };
-                    let target = format!("{place}?{name}={value}{more}");
+                    // What must be there is: the one thing that is asked about.
+                    let needed = operation["parameters"].as_array().into_iter().flatten();
+                    let needed = needed.filter(|one| one["in"] == "query" && one["required"] == true);
+                    let needed = needed.map(|one| format!("&{}=inn", one["name"].as_str().unwrap()));
+                    let target = format!("{place}?{name}={value}{more}{}", needed.collect::<String>());
                     api.as_who(Who::Admin, method.clone(), &target).send().await.unwrap().status().as_u16()
                 };
                 for (bound, beyond) in [("minimum", -1), ("maximum", 1)] {

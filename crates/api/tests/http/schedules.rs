@@ -150,7 +150,7 @@ async fn schedules_are_listed_page_by_page_each_to_whom_it_belongs() {
             None => break,
         }
     }
-    assert_eq!(seen, ["ada/s1", "ada/s3", "ada/s0", "ada/s2", "ada/s4"]);
+    assert_eq!(seen, ["ada/s0", "ada/s2", "ada/s4", "ada/s1", "ada/s3"]);
     let of = api.get(Who::Ada, &format!("{PATH}?queue=metrics:calculation")).await.expect(200);
     assert_eq!(names(&of), ["ada/s1", "ada/s3"]);
     let viewer = names(&api.get(Who::Viewer, &format!("{PATH}?limit=100")).await.expect(200));

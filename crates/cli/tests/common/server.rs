@@ -143,14 +143,17 @@ impl Server {
         self.get(&format!("/jobs/{job}"))["job"]["status"].as_str().expect("a status").to_owned()
     }
 
-    /// Waits until all jobs have completed.
+    /// Waits until all jobs have completed, or one has failed.
     pub fn see_completed(&self, jobs: &[String]) {
         let deadline = Instant::now() + DEADLINE;
         loop {
-            let left: Vec<_> = jobs.iter().map(|id| self.status(id)).filter(|it| it != "completed").collect();
+            let all = jobs.iter().map(|id| self.get(&format!("/jobs/{id}"))["job"].take());
+            let left: Vec<_> = all.filter(|job| job["status"] != "completed").collect();
             if left.is_empty() {
                 return;
             }
+            let failed = left.iter().find(|job| job["status"] == "failed");
+            assert!(failed.is_none(), "a job has failed: {failed:?}");
             assert!(Instant::now() < deadline, "jobs have not completed: {left:?}");
             std::thread::park_timeout(Duration::from_millis(50));
         }

@@ -135,7 +135,7 @@ async fn a_history_that_cannot_be_forecast_fails_for_good_and_says_what_is_wrong
     for (id, words) in [
         ("empty", "\"empty\" has no values of \"demand\"; upload them"),
         ("other", "\"other\" has no values of \"demand\" (it has returns)"),
-        ("one", "spans 1 days, and a forecast of 30 days needs"),
+        ("one", "spans 1 day, and a forecast of 30 days needs"),
         ("constant", "all 90 values of the history are 5"),
         ("huge", "is 1e301"),
         ("holed", "values are missing from"),
