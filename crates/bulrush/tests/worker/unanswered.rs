@@ -106,9 +106,11 @@ async fn what_a_late_answer_brings_after_the_lease_was_lost_is_not_run() {
         async { Ok(None) }
     });
     let (queue, worker, signs) = silent(&rig, handlers).await;
+    holds("the worker waits", || rig.probe.calls("wait") >= 1).await;
     let held = queue.add(queue.job("held", "1")).await.expect("it can be added").id;
-    // Active is what the store says before its answer is here, and that answer is not the one to be held.
     holds("the run", || started.load(Ordering::Relaxed)).await;
+    // No step of it is under way then: the answer to be held is that of the next one.
+    holds("the worker waits again", || rig.probe.calls("wait") >= 2).await;
     let answers = rig.probe.hold_answers("step");
     let late = queue.add(queue.job("late", "1")).await.expect("it can be added").id;
     until(&queue, &late, JobState::Active).await;
