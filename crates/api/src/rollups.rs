@@ -172,7 +172,11 @@ async fn read(state: &State, principal: &Principal, called: &str, asked: Asked) 
     let after_last = asked.to.and_then(|day| day.tomorrow().ok());
     let wanted = RollupsWanted {
         granularity: asked.granularity.as_str(),
-        starts_ms: (begin_ms(asked.from, i64::MIN), begin_ms(after_last, i64::MAX)),
+        // A day that the calendar cannot place is after all others.
+        starts_ms: (
+            if asked.from.is_some() { begin_ms(asked.from, i64::MAX) } else { i64::MIN },
+            begin_ms(after_last, i64::MAX),
+        ),
         metric: asked.metric,
     };
     let one_more = asked.limit as u32 + 1;

@@ -240,7 +240,7 @@ async fn the_day_before_is_summed_for_each_publisher_in_its_owner_s_name() {
         let payload: Aggregate = serde_json::from_slice(&job.spec.data).unwrap();
         let owner = job.spec.owner.as_deref().unwrap();
         assert_eq!((&owner.user, payload.granularity), (&payload.user_id, Granularity::Day));
-        assert!(payload.start_date.is_some() && payload.start_date == payload.end_date);
+        assert_eq!(payload.start_date.map(|day| day.tomorrow().unwrap()), payload.end_date);
         found.push((payload.publisher_id, owner.tenant.clone()));
     }
     found.sort();

@@ -274,7 +274,7 @@ async fn sums_are_replaced_and_never_added_to() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_days_the_day_before_is_summed() {
+async fn without_days_the_two_days_before_are_summed() {
     let world = World::new().await;
     let workers = world.start();
     world
@@ -286,7 +286,7 @@ async fn without_days_the_day_before_is_summed() {
     let payload =
         Aggregate { start_date: None, end_date: None, ..asked(Granularity::Day, Date::MIN, Date::MIN) };
     let result = world.aggregated(&payload).await;
-    assert_eq!((result.start_date, result.end_date), (date(2026, 3, 19), date(2026, 3, 19)));
+    assert_eq!((result.start_date, result.end_date), (date(2026, 3, 18), date(2026, 3, 19)));
     let found = world.shown(Granularity::Day).await;
     assert_eq!(found, [row("clicks", "2026-03-18T23:00:00Z", "2026-03-19T23:00:00Z", 3.0)]);
     workers.shutdown().await;

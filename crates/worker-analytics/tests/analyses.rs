@@ -308,6 +308,11 @@ async fn rows_that_are_sent_are_analysed_in_any_order_and_in_place_of_the_proper
     // Cold days are rainy ones, too, and the amount of rain says less than whether it rains.
     near(result.figures["tenDegrees"], 15.0, 2.5);
     assert_eq!((&document["source"], result.days), (&json!("data"), 400));
+    // What is explained explains nothing, whoever calls it weather.
+    let told = json!({"target": "price", "weather": ["price", "temperature"]});
+    let (result, document) = world.found(&analyze(AnalysisType::WeatherImpact, rows.clone(), told)).await;
+    assert_eq!(document["analysis"]["weather"], json!(["temperature"]));
+    assert!(result.notes.iter().any(|note| note.starts_with("price is what is explained")), "{result:?}");
     let params = json!({"features": ["event", "weekday", "rain", "temperature"], "repeats": 3});
     let (_, document) = world.found(&analyze(AnalysisType::FeatureImportance, rows, params)).await;
     assert_eq!(document["analysis"]["report"]["features"].as_array().unwrap().len(), 4);

@@ -173,6 +173,8 @@ mod tests {
             let history = parse(text.as_bytes()).unwrap();
             assert_eq!((history.days[0].day, history.days[0].price), (date(2024, 12, 31), 129.5), "{text:?}");
         }
+        // A thousand, or one and a quarter: whoever separates columns by tabs or commas has to say it with a point.
+        assert!(parse("date\tprice\n2024-01-01\t1,234\n".as_bytes()).is_err());
         let fractions = parse("date,price,occ\n2024-01-01,1,0.5\n2024-01-02,1,1\n".as_bytes()).unwrap();
         assert_eq!(
             fractions.days.iter().map(|day| day.occupancy).collect::<Vec<_>>(),

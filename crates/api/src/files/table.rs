@@ -212,7 +212,7 @@ impl<C: Column> Layout<C> {
             }
             places.push((column, place));
         }
-        Ok(Self { headers, places, decimal_comma: delimiter != b',' })
+        Ok(Self { headers, places, decimal_comma: delimiter == b';' })
     }
 
     /// Whether the table has a column.

@@ -32,7 +32,7 @@ pub(crate) const TEMPLATE: JobTemplate = JobTemplate {
         Placeholder::required("publisherId", "the publisher whose numbers are summed", r#""my-publisher""#),
         Placeholder::optional(
             "startDate",
-            "the first day, with endDate; the day before, if both are left out",
+            "the first day, with endDate; the two days before, if both are left out",
             r#""2026-11-01""#,
         ),
         Placeholder::optional("endDate", "the last day", r#""2026-11-30""#),
@@ -96,7 +96,7 @@ impl Granularity {
 pub struct Aggregate {
     /// The publisher: an entity of the store, checked against the caller before the job was added.
     pub publisher_id: String,
-    /// The first day, in the publisher's time zone. Without days: the day before that of the slot, or before the one on which the job
+    /// The first day, in the publisher's time zone. Without days: the two days before that of the slot, or before the one on which the job
     /// runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_date: Option<Date>,

@@ -1,4 +1,4 @@
-//! `fan-out/aggregate`: sums the day before for every publisher, by a job for each.
+//! `fan-out/aggregate`: sums the two days before for every publisher, by a job for each.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -13,7 +13,7 @@ pub const NAME: &str = super::aggregate::NAME;
 
 pub(crate) const KIND: JobKind = JobKind::typed(NAME, prepare);
 
-/// What is asked for: the day before that of the slot, on each publisher's calendar.
+/// What is asked for: the two days before that of the slot, on each publisher's calendar.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FanOutAggregates {

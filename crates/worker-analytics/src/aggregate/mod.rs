@@ -92,9 +92,12 @@ async fn look_up(deps: &Dependencies, payload: &Aggregate, ctx: &Context) -> Res
     let found = found.filter(|found| found.kind == EntityKind::Publisher);
     let entity = found.ok_or_else(|| AggregateError::NotFound { id: id.clone() })?;
     let zone = time_zone(&entity)?;
-    let yesterday = || day_before(&zone, moment(deps, ctx));
     let days = payload.start_date.zip(payload.end_date);
-    let (first, last) = days.unwrap_or_else(|| (yesterday(), yesterday()));
+    let (first, last) = days.unwrap_or_else(|| {
+        let last = day_before(&zone, moment(deps, ctx));
+        // One more: where clocks are set, the calendar may have gone on by two days since the last slot.
+        (last.yesterday().unwrap_or(last), last)
+    });
     let granularity = payload.granularity;
     let days = granularity.widen(first, last);
     let mut notes = Vec::new();

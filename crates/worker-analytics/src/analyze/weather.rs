@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use bulrush_catalog::jobs::AnalyzeParams;
 use bulrush_catalog::jobs::analyze::{Control, StandardErrors};
 use bulrush_statistics::{
-    Coefficient, Column as Figures, Errors, FTest, OlsSettings, Regression, StatisticsError, bartlett_lags,
-    ols,
+    Coefficient, Column as Figures, Errors, ErrorsUsed, FTest, OlsSettings, Regression, StatisticsError,
+    bartlett_lags, ols,
 };
 use jiff::civil::Date;
 use serde::Serialize;
@@ -80,7 +80,7 @@ pub(super) fn find(table: &Table, params: &AnalyzeParams, halt: &Halt) -> Result
     let mut notes = Vec::new();
     let controls: Vec<Control> =
         params.controls.clone().unwrap_or_else(|| Control::ALL.iter().map(|(control, _)| *control).collect());
-    let weather = weather(table, params, numbers, &mut notes)?;
+    let weather = weather(table, params, (&name, numbers), &mut notes)?;
     let rows = rows(table, numbers, weather, controls.contains(&Control::Holiday), &mut notes);
     let others = others(&rows, &controls);
     let needed = rows.weather.len() + others.len() + 1 + ROWS_BEYOND;
@@ -158,7 +158,7 @@ type WeatherColumn = (String, Role, Vec<Option<f64>>);
 fn weather(
     table: &Table,
     params: &AnalyzeParams,
-    target: &[Option<f64>],
+    (explained, target): (&str, &[Option<f64>]),
     notes: &mut Vec<String>,
 ) -> Result<Vec<WeatherColumn>, AnalyzeError> {
     let mut found: Vec<WeatherColumn> = Vec::new();
@@ -167,7 +167,7 @@ fn weather(
             table
                 .columns()
                 .iter()
-                .find(|column| column.role == role && column.known() > 0)
+                .find(|column| column.role == role && column.known() > 0 && column.numbers().is_some())
                 .and_then(|column| Some((column.name.clone(), role, column.numbers()?.to_vec())))
         };
         let both =
@@ -179,6 +179,10 @@ fn weather(
         found.extend([Role::Precipitation, Role::Wind, Role::Sunshine].into_iter().filter_map(of));
     } else {
         for name in &params.weather {
+            if name == explained {
+                notes.push(format!("{name} is what is explained, and was left out of the weather"));
+                continue;
+            }
             let (column, numbers) = table.numbers("params.weather", name)?;
             found.push((name.clone(), column.role, numbers.to_vec()));
         }
@@ -353,7 +357,11 @@ fn told(
         let p = joint.test.p.unwrap_or(1.0);
         figures.insert("weatherP".to_owned(), p);
         let share = percent(joint.partial_r2);
-        said.push(if p < 0.05 {
+        // The test is one for errors that are independent; beside others its word would be too good.
+        let is_tested = matches!(regression.errors, ErrorsUsed::Classical);
+        said.push(if !is_tested {
+            format!("Weather explains {share} of what weekday, season and the like leave of {target}.")
+        } else if p < 0.05 {
             format!(
                 "Weather explains {share} of what weekday, season and the like leave of {target} ({}).",
                 chance(p)
