@@ -42,6 +42,11 @@ pub(crate) enum Trouble {
     )]
     FewDays { metric: String, days: usize, from: Date, to: Date },
     #[error(
+        "the values of {metric:?} are {days} days apart at least, and stock is computed from what is sold a day; upload a value for each day (0 \
+         where nothing was sold)"
+    )]
+    NotDaily { metric: String, days: i32 },
+    #[error(
         "the mean of {metric:?} from {from} to {to} is {mean} a day; with no demand there is nothing to order"
     )]
     NoDemand { metric: String, mean: f64, from: Date, to: Date },

@@ -8,7 +8,7 @@ mod document;
 use bulrush::{Context, JobResult};
 use bulrush_catalog::jobs::{ForecastModel, RunForecast, RunForecastResult};
 use bulrush_forecasting::{
-    Forecast, ForecastError, History, Model, Settings, Stage, Watch, forecast as compute,
+    Forecast, ForecastError, History, Model, Settings, Stage, Step, Watch, forecast as compute,
 };
 use bulrush_store::{NewForecast, StoreError};
 
@@ -19,11 +19,8 @@ use crate::series::{Series, Thing};
 /// How the result documents of these jobs are marked in the store.
 pub const RESULT_KIND: &str = "forecast/run-forecast";
 
-/// Days of history that are read: what is older says little of tomorrow and costs time.
-const DAYS_MAX: u32 = 3_660;
-
-/// Days without a value after which a reader is told that the history is not of today. A month, and what it takes to count it.
-const OLD_DAYS: i32 = 45;
+/// Days of history that are read: fifty years, of which the mathematics takes the newest that say something of tomorrow.
+const DAYS_MAX: u32 = 18_300;
 
 /// Forecasts.
 pub(crate) async fn run(
@@ -53,7 +50,14 @@ async fn forecast(
     ctx.check().map_err(|_| Trouble::Stopped)?;
     let today = thing.zone.to_datetime(deps.now()).date();
     let old = history.last().until(today).map_or(0, |span| span.get_days());
-    if old > OLD_DAYS {
+    // A step and the time that it takes to count it.
+    let is_old = old
+        > match forecast.step {
+            Step::Day => 7,
+            Step::Week => 21,
+            Step::Month => 70,
+        };
+    if is_old {
         let last = history.last();
         forecast
             .notes

@@ -125,6 +125,12 @@ fn whole(quantity: f64, unit: f64, exact: &[f64], room: &[f64]) -> Vec<f64> {
             left -= 1.0;
         }
     }
+    // What is left goes to whoever has room for whole packages of it, whatever its share.
+    for at in order {
+        let more = left.min(((room[at] - units[at] * unit) / unit).floor()).max(0.0);
+        units[at] += more;
+        left -= more;
+    }
     units.into_iter().map(|count| count * unit).collect()
 }
 
@@ -173,6 +179,10 @@ mod tests {
         let needs = [need("a", 2.0, 0.0, None), need("b", 1.0, 0.0, None)];
         assert_eq!(parts(360.0, 24.0, 10.0, &needs), (vec![240, 120], 0));
         assert_eq!(parts(48.0, 24.0, 10.0, &needs), (vec![24, 24], 0));
+        // What the small ones have no room for goes to the one that has, whole package by package.
+        let mut needs: Vec<Need> = (0..6).map(|n| need(&n.to_string(), None, 0.0, 20.0)).collect();
+        needs.push(need("hall", None, 0.0, None));
+        assert_eq!(parts(240.0, 24.0, 10.0, &needs), (vec![0, 0, 0, 0, 0, 0, 240], 0));
         // A whole package does not fit where half of one would.
         let needs = [need("a", 1.0, 0.0, 30.0), need("b", 1.0, 0.0, 30.0)];
         assert_eq!(parts(72.0, 24.0, 10.0, &needs), (vec![24, 24], 24));
@@ -196,6 +206,8 @@ mod tests {
             let sum: f64 = allocation.places.iter().map(|place| place.quantity).sum();
             prop_assert!((sum + allocation.left - order).abs() < unit / 2.0, "{sum} and {} of {order}", allocation.left);
             for (place, need) in allocation.places.iter().zip(&needs) {
+                let room = need.capacity.map_or(f64::INFINITY, |capacity| capacity - place.on_hand - place.quantity);
+                prop_assert!(allocation.left == 0.0 || room < unit, "{} is left, and {place:?} has room", allocation.left);
                 prop_assert!(place.quantity >= 0.0 && place.quantity.is_finite());
                 let packages = place.quantity / unit;
                 prop_assert!((packages - packages.round()).abs() < 1e-6, "{place:?}");

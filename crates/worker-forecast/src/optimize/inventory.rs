@@ -76,6 +76,13 @@ impl Demand {
         if days < 2 {
             return Err(Trouble::FewDays { metric: metric.clone(), days, from, to });
         }
+        // A value a week or a month is no day's: what is sold a day would be many times too much.
+        let apart = series.days.keys().zip(series.days.keys().skip(1));
+        let nearest =
+            apart.filter_map(|(one, next)| Some(one.until(*next).ok()?.get_days())).min().unwrap_or(1);
+        if nearest >= 7 {
+            return Err(Trouble::NotDaily { metric: metric.clone(), days: nearest });
+        }
         let count = days as f64;
         // Divided first: a sum of the largest numbers is no number any more.
         let mean: f64 = series.days.values().map(|value| value / count).sum();
@@ -254,6 +261,9 @@ mod tests {
         };
         assert!(matches!(Demand::of(&series(&[5.0])), Err(Trouble::FewDays { days: 1, .. })));
         assert!(matches!(Demand::of(&series(&[0.0, 0.0])), Err(Trouble::NoDemand { .. })));
+        let weekly = [1, 8, 15, 22].map(|day| (date(2026, 1, day), 70.0));
+        let weekly = Series { metric: "demand".into(), days: weekly.into() };
+        assert!(matches!(Demand::of(&weekly), Err(Trouble::NotDaily { days: 7, .. })));
         assert!(matches!(Demand::of(&series(&[-3.0, 1.0])), Err(Trouble::NoDemand { .. })));
         assert!(matches!(Demand::of(&series(&[1e200, 1.0])), Err(Trouble::TooLarge { .. })));
         let known = Demand::of(&series(&[2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0])).unwrap();

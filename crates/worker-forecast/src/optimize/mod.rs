@@ -20,6 +20,9 @@ use inventory::{Demand, Policy, Terms};
 /// How the result documents of these jobs are marked in the store.
 pub const RESULT_KIND: &str = "optimization/optimize";
 
+/// Days without a value after which a reader is told that the demand is not of today.
+const OLD_DAYS: i32 = 7;
+
 /// Optimizes.
 pub(crate) async fn run(deps: Dependencies, payload: Optimize, ctx: Context) -> JobResult<OptimizeResult> {
     let outcome = tokio::select! {
@@ -57,6 +60,14 @@ async fn optimize(deps: &Dependencies, payload: &Optimize, ctx: &Context) -> Res
         allocation.places.iter().map(|place| allocated(place, &demand, &terms)).collect()
     });
     let mut notes = demand.notes.clone();
+    let today = thing.zone.to_datetime(deps.now()).date();
+    let old = demand.to.until(today).map_or(0, |span| span.get_days());
+    if old > OLD_DAYS {
+        notes.push(format!(
+            "the last value of {} is of {}, {old} days ago; the demand is that of then",
+            series.metric, demand.to
+        ));
+    }
     notes.extend(policy.notes.iter().cloned());
     if let Some(left) = allocation.as_ref().map(|allocation| allocation.left).filter(|left| *left > 0.0) {
         notes.push(format!(

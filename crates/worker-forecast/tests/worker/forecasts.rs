@@ -96,7 +96,7 @@ async fn today_is_not_over_and_the_values_of_a_day_are_added_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_history_of_long_ago_is_forecast_from_where_it_ends_and_ten_years_of_it_count() {
+async fn a_history_of_long_ago_is_forecast_from_where_it_ends_and_a_note_tells_its_age() {
     let world = World::new().await;
     world.thing("tea", &ada(), EntityKind::Product, json!({})).await;
     let last = date(2009, 6, 30);
@@ -107,7 +107,7 @@ async fn a_history_of_long_ago_is_forecast_from_where_it_ends_and_ten_years_of_i
     assert!(result.notes.iter().any(|note| note.contains("ends on 2009-06-30")), "{result:?}");
     let scope = Scope::from(ada());
     let stored = world.store.forecasts().get(&scope, &result.forecast_id).await.unwrap().unwrap();
-    assert_eq!((stored.forecast.last_day, stored.forecast.observed), (last, 3_660));
+    assert_eq!((stored.forecast.last_day, stored.forecast.observed), (last, 4_000));
     let points = world.store.forecasts().points(&stored).await.unwrap();
     assert_eq!(points[0].day, date(2009, 7, 1));
     workers.shutdown().await;
