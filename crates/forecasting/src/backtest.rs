@@ -58,13 +58,17 @@ pub(crate) fn run(
             ahead.push(seen.map(|seen| floored(seen.ahead, floor)));
         }
         let period = prepared.short().or(prepared.seasons.first().map(|season| season.steps())).unwrap_or(1);
-        // A history that was constant until then has no error to scale by.
-        let scale = naive_error(known, period).or_else(|| naive_error(known, 1)).unwrap_or(usual);
+        // A history that was constant until then has no error to scale by, nor has one whose changes are lost beside its largest value.
+        let scale = |period| naive_error(known, period).filter(|scale| *scale > SCALE_MIN);
+        let scale = scale(period).or_else(|| scale(1)).unwrap_or(usual);
         let level = spread_level(&prepared);
         folds.push(Fold { origin, actual: actual.to_vec(), ahead, scale, level });
     }
     Ok(folds)
 }
+
+/// The smallest error to scale others by, of values whose largest is 1: below it a difference is rounding.
+const SCALE_MIN: f64 = 1e-12;
 
 /// What errors at the end of a series are divided by before they are compared with errors elsewhere.
 pub(crate) fn spread_level(prepared: &Prepared) -> f64 {

@@ -250,7 +250,13 @@ async fn fire(client: &Client, stay: &Value, bar: &ProgressBar) -> anyhow::Resul
             bar.set_message(format!("fired {} of {FIRES} times, at {}", now.fired, time_of_day(slot)));
         }
         let ended = match &now.last_job {
-            Some(job) if now.over => client.job(job).await?.status == "completed",
+            Some(id) if now.over => {
+                let job = client.job(id).await?;
+                if matches!(job.status.as_str(), "failed" | "cancelled") {
+                    bail!("job {id} {}: {}", job.status, job.failed_reason.unwrap_or_default());
+                }
+                job.status == "completed"
+            }
             _ => false,
         };
         if ended {
