@@ -152,6 +152,19 @@ fn numbers_at_both_ends_of_what_there_is_are_forecast_as_any_other() {
 }
 
 #[test]
+fn errors_beside_changes_that_are_only_rounding_are_numbers_all_the_same() {
+    for tiny in [1e-300, 1e-20] {
+        // Nearly nothing for long, then as much as there is.
+        let values =
+            (0..200).map(|at| if at < 130 { tiny * (at % 2) as f64 } else { 1e11 * (2.0 + noise(at)) });
+        let (history, settings) = (history(values.collect()), ahead(14));
+        let forecast = forecast(&history, &settings, &Unwatched).expect("it can be forecast");
+        check(&forecast, &history, &settings);
+        assert!(forecast.accuracy.mase < 1e9, "{:?}", forecast.accuracy);
+    }
+}
+
+#[test]
 fn bad_histories_are_errors_that_name_the_value_and_what_to_do() {
     let points = |values: &[f64]| -> Vec<(Date, f64)> {
         values
